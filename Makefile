@@ -1,0 +1,50 @@
+# Everything a newcomer needs is here. GNU make and Python 3.11+ are all a machine needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-long serve bench lint format docs clean
+
+##@ Start here
+demo: $(READY) ## set up, run the main job once on loopback, explain what happened
+	@$(BIN)/tillit demo
+
+test: $(READY) ## set up, run every check and test in its short form
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not long"
+
+##@ Daily work
+serve: $(READY) ## run the service in development mode on http://127.0.0.1:8080
+	$(BIN)/tillit serve --dev --port 8080 --data .data --workers 2
+
+lint: $(READY) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff put the source in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## tokens per second, and the ratio to the crypto floor
+	$(BIN)/python -m benchmarks
+
+test-long: $(READY) ## the full counts, recorded in docs/evidence/
+	$(BIN)/python -m pytest -q -m long
+
+##@ Set-up
+venv: $(READY) ## the set-up alone
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[server]" --group dev
+	@touch $(READY)
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+help: ## this page
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,52 @@
+"""The one clock of the service: every room is handed ``now`` or a ``Clock``, none looks at the time itself."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time as Unix seconds."""
+
+    def __call__(self) -> float:
+        """Seconds since 1970-01-01T00:00:00Z."""
+        ...
+
+
+class ClockFileError(ValueError):
+    """The clock file holds neither an offset nor an instant."""
+
+
+class FileClock:
+    """Development mode's clock, steered by a small text file that tests rewrite while processes run.
+
+    ``+30`` or ``-3600``: system time plus so many seconds. ``1768465800``: frozen at that instant.
+    The file is read at every call, so that every process sees a change at once. A file caught
+    half-written leaves the last good reading in force.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read ``path`` once, so that a bad file stops the start (raises ``ClockFileError``)."""
+        self._path = path
+        self._offset, self._frozen = self._read()
+
+    def __call__(self) -> float:
+        """Seconds since the epoch, as the file says."""
+        try:
+            self._offset, self._frozen = self._read()
+        except (OSError, ClockFileError):
+            pass
+        return self._frozen if self._frozen is not None else time.time() + self._offset
+
+    def _read(self) -> tuple[float, float | None]:
+        text = self._path.read_text(encoding="ascii", errors="replace").strip()
+        try:
+            value = float(text)
+        except ValueError:
+            raise ClockFileError(f"{self._path.name}: +seconds, -seconds or an instant needed") from None
+        return (value, None) if text[0] in "+-" else (0.0, value)
+
+
+def make_clock(path: Path | None) -> Clock:
+    """The system clock, or the clock of ``path`` (development mode only; the settings refuse it elsewhere)."""
+    return time.time if path is None else FileClock(path)
