@@ -1,0 +1,256 @@
+"""Every audit event there is. What is not on this page cannot be recorded.
+
+An event is named `source.subject.action`. A member made with `personal()` is encrypted under the month's key;
+one made with `person()` is encrypted and can be searched for by its exact value. Everything else stands in
+clear in the journal and must not identify a person. Times are Unix seconds. No event holds an access token, a
+code, a PIN or key material.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tillit_server.audit.event import Event, person, personal
+from tillit_server.audit.house_events import (
+    AuditRead,
+    ClientAdded,
+    ClientDisabled,
+    ClientEnabled,
+    ClientReplaced,
+    ClockJumped,
+    KeyActivated,
+    KeyAnnounced,
+    KeyDestroyed,
+    KeyRetired,
+    KeyRevoked,
+    MonthDestroyed,
+    RingCreated,
+    RollbackSuspected,
+    SecretRotated,
+    ServiceStarted,
+    ServiceStopped,
+    SignatureRejected,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenIssued(Event):
+    """An access token left the house."""
+
+    name: ClassVar[str] = "issuer.token.issued"
+    jti: str
+    client_id: str
+    grant: str
+    legal_entity: str | None
+    scope: tuple[str, ...]
+    audience: str
+    issued_at: int
+    expires_at: int
+    kid: str
+    jkt: str
+    assertion_jti: str
+    rule_pack: str | None = None
+    decision_ref: str | None = None
+    purpose: str | None = None
+    established_by: Literal["login", "legal_entity"] | None = None
+    practitioner: str | None = person()
+    patients: tuple[str, ...] = person(default=())
+    assertion: str = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRefused(Event):
+    """A request by a known client was refused; `found` never holds a value that could name a person."""
+
+    name: ClassVar[str] = "issuer.token.refused"
+    step: str
+    rule: str | None = None
+    code: str
+    error_id: str
+    pointer: str | None = None
+    expected: str | None = None
+    found: str | None = None
+    client_id: str | None = None
+    assertion_jti: str | None = None
+    clock_difference: float | None = None
+    practitioner: str | None = person()
+    patients: tuple[str, ...] = person(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalsSummarised(Event):
+    """Refusals without an entry of their own, counted over a second; `counts` maps `step code` to a number."""
+
+    name: ClassVar[str] = "issuer.refusals.summarised"
+    first_at: float
+    last_at: float
+    total: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestExplained(Event):
+    """A request was explained to its sender; no token was made."""
+
+    name: ClassVar[str] = "issuer.request.explained"
+    client_id: str
+    assertion_jti: str | None
+    refused_by: str | None
+    rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToleranceUsed(Event):
+    """A client needed named tolerances of its profile."""
+
+    name: ClassVar[str] = "issuer.tolerance.used"
+    client_id: str
+    tolerances: tuple[str, ...]
+    assertion_jti: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyShared(Event):
+    """A client signed its assertion and its DPoP proof with the same key."""
+
+    name: ClassVar[str] = "issuer.key.shared"
+    client_id: str
+    jkt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofKeyChanged(Event):
+    """A confidential client refreshed with another DPoP key than before."""
+
+    name: ClassVar[str] = "issuer.proof.key_changed"
+    client_id: str
+    old_jkt: str
+    new_jkt: str
+    family: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrivateKeyExposed(Event):
+    """A proof or a registration carried private key members: that key is burnt."""
+
+    name: ClassVar[str] = "issuer.key.exposed"
+    alarm: ClassVar[bool] = True
+    where: Literal["dpop", "registration", "jwks"]
+    client_id: str | None
+    jkt: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlassBroken(Event):
+    """A token was issued for the purpose BTG (break the glass)."""
+
+    name: ClassVar[str] = "issuer.glass.broken"
+    alarm: ClassVar[bool] = True
+    jti: str
+    client_id: str
+    legal_entity: str | None
+    practitioner: str | None = person()
+    patients: tuple[str, ...] = person(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeReused(Event):
+    """A redeemed code or a rotated refresh token came back; its family was revoked."""
+
+    name: ClassVar[str] = "issuer.code.reused"
+    alarm: ClassVar[bool] = True
+    client_id: str
+    family: str
+    kind: Literal["code", "refresh_token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRevoked(Event):
+    """A client revoked a token or a whole refresh family."""
+
+    name: ClassVar[str] = "issuer.token.revoked"
+    client_id: str
+    jti: str | None = None
+    family: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterUnavailable(Event):
+    """A register did not answer, so requests that need it are refused."""
+
+    name: ClassVar[str] = "registers.register.unavailable"
+    register: str
+    client_id: str | None = None
+
+
+EVENTS: Mapping[str, type[Event]] = {
+    event.name: event
+    for event in (
+        TokenIssued,
+        TokenRefused,
+        RefusalsSummarised,
+        RequestExplained,
+        ToleranceUsed,
+        KeyShared,
+        ProofKeyChanged,
+        PrivateKeyExposed,
+        GlassBroken,
+        CodeReused,
+        TokenRevoked,
+        RegisterUnavailable,
+        KeyAnnounced,
+        KeyActivated,
+        KeyRetired,
+        KeyRevoked,
+        KeyDestroyed,
+        RingCreated,
+        SecretRotated,
+        SignatureRejected,
+        RollbackSuspected,
+        ClientAdded,
+        ClientReplaced,
+        ClientDisabled,
+        ClientEnabled,
+        ServiceStarted,
+        ServiceStopped,
+        ClockJumped,
+        AuditRead,
+        MonthDestroyed,
+    )
+}
+"""The closed list, by name."""
+
+__all__ = [
+    "EVENTS",
+    "AuditRead",
+    "ClientAdded",
+    "ClientDisabled",
+    "ClientEnabled",
+    "ClientReplaced",
+    "ClockJumped",
+    "CodeReused",
+    "Event",
+    "GlassBroken",
+    "KeyActivated",
+    "KeyAnnounced",
+    "KeyDestroyed",
+    "KeyRetired",
+    "KeyRevoked",
+    "KeyShared",
+    "MonthDestroyed",
+    "PrivateKeyExposed",
+    "ProofKeyChanged",
+    "RefusalsSummarised",
+    "RegisterUnavailable",
+    "RequestExplained",
+    "RingCreated",
+    "RollbackSuspected",
+    "SecretRotated",
+    "ServiceStarted",
+    "ServiceStopped",
+    "SignatureRejected",
+    "TokenIssued",
+    "TokenRefused",
+    "TokenRevoked",
+    "ToleranceUsed",
+]

@@ -1,0 +1,190 @@
+"""What the house does to itself: keys, clients, workers, the audit. Listed, with all others, in `events`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tillit_server.audit.event import Event, person
+
+# ── the signing room ──
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyEvent(Event):
+    """A step in the life of a signing key; `operator` is `service` when no person asked for it."""
+
+    kid: str
+    alg: str
+    effective_at: float
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAnnounced(KeyEvent):
+    """Published, not yet signing; signs from `effective_at`."""
+
+    name: ClassVar[str] = "signing.key.announced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyActivated(KeyEvent):
+    """Signs from `effective_at`."""
+
+    name: ClassVar[str] = "signing.key.activated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRetired(KeyEvent):
+    """Signs no more from `effective_at`; still published."""
+
+    name: ClassVar[str] = "signing.key.retired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRevoked(KeyEvent):
+    """Neither signs nor is published from `effective_at`."""
+
+    name: ClassVar[str] = "signing.key.revoked"
+    alarm: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDestroyed(KeyEvent):
+    """Its private half is gone."""
+
+    name: ClassVar[str] = "signing.key.destroyed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingCreated(Event):
+    """A new ring of keys (`purpose` "signing") or of symmetric secrets (`purpose` "secrets")."""
+
+    name: ClassVar[str] = "signing.ring.created"
+    purpose: str
+    kids: tuple[str, ...]
+    operator: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRotated(Event):
+    """A symmetric secret got a successor."""
+
+    name: ClassVar[str] = "signing.secret.rotated"
+    purpose: str
+    secret_id: str
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignatureRejected(Event):
+    """A signature we had just made did not verify; nothing was sent."""
+
+    name: ClassVar[str] = "signing.signature.rejected"
+    alarm: ClassVar[bool] = True
+    kid: str
+    alg: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackSuspected(Event):
+    """The store is older than what we remember of it outside."""
+
+    name: ClassVar[str] = "signing.rollback.suspected"
+    alarm: ClassVar[bool] = True
+    expected: int
+    found: int
+
+
+# ── the client registry ──
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientEvent(Event):
+    """A change of a registered client by an operator."""
+
+    client_id: str
+    operator: str
+    reason: str
+    kids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientAdded(ClientEvent):
+    """Registered."""
+
+    name: ClassVar[str] = "registry.client.added"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientReplaced(ClientEvent):
+    """Registered anew under the same id."""
+
+    name: ClassVar[str] = "registry.client.replaced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientDisabled(ClientEvent):
+    """Answered `invalid_client` from now on."""
+
+    name: ClassVar[str] = "registry.client.disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientEnabled(ClientEvent):
+    """Answered again."""
+
+    name: ClassVar[str] = "registry.client.enabled"
+
+
+# ── the service and the audit itself ──
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStarted(Event):
+    """A worker is ready; `slot` is its chain."""
+
+    name: ClassVar[str] = "service.worker.started"
+    slot: int
+    version: str
+    rule_pack: str
+    development: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStopped(Event):
+    """A worker went in good order."""
+
+    name: ClassVar[str] = "service.worker.stopped"
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJumped(Event):
+    """The clock moved by more than time passed."""
+
+    name: ClassVar[str] = "service.clock.jumped"
+    alarm: ClassVar[bool] = True
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRead(Event):
+    """Staff read or searched the audit."""
+
+    name: ClassVar[str] = "audit.journal.read"
+    operator: str
+    reason: str
+    query: str
+    entries: int
+    sought: str | None = person()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthDestroyed(Event):
+    """The key of a month was destroyed: its personal members cannot be read by anybody any more."""
+
+    name: ClassVar[str] = "audit.month.destroyed"
+    month: str
+    operator: str
+    reason: str
