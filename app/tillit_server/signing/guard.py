@@ -1,0 +1,83 @@
+"""The rollback guard: a small file in ``keys/`` that remembers the newest ring this host has seen.
+
+Records can be restored from an older backup, or lost; then a revoked key would sign again, or new keys
+would be made beside the ones that verifiers know. The file lies outside the store, so both are noticed
+(threats K4, S9).
+"""
+
+import hmac
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from tillit_server.signing.files import CustodyError, locked, read_secret, replace_secret
+
+GUARD_FILE = "ring.guard"
+
+
+class RolledBack(CustodyError):  # noqa: N818  (a state of the store, not a fault of ours)
+    """The store holds an older, another or no ring, though this host has seen a newer one."""
+
+
+class Guard:
+    """Compares a ring's epoch (a counter, one higher with each change) with the newest one seen."""
+
+    def __init__(self, directory: Path, authenticate: Callable[[bytes], str]) -> None:
+        """``authenticate`` is the custodian's MAC: nobody without the master key can move the guard."""
+        self._directory = directory
+        self._path = directory / GUARD_FILE
+        self._authenticate = authenticate
+
+    def require(self, ring: str, epoch: int, digest: str) -> None:
+        """Raise ``RolledBack`` if ``epoch`` is older than seen, or the same with other content.
+
+        Epoch 0 stands for: there is no ring.
+        """
+        seen_epoch, seen_digest = self._read().get(ring, (0, ""))
+        hint = f"was an old backup restored? If that is meant, remove {self._path}"
+        if epoch == 0 and seen_epoch:
+            raise RolledBack(
+                f"the {ring} ring is gone from the store, but this host has seen epoch {seen_epoch}; {hint}"
+            )
+        if epoch < seen_epoch:
+            raise RolledBack(
+                f"the {ring} ring is at epoch {epoch}, but this host has seen epoch {seen_epoch}; {hint}"
+            )
+        if epoch == seen_epoch and digest != seen_digest and epoch:
+            raise RolledBack(
+                f"the {ring} ring differs from the one this host has seen at epoch {epoch}; {hint}"
+            )
+
+    def raise_to(self, ring: str, epoch: int, digest: str) -> None:
+        """Remember ``epoch`` unless a newer one is remembered.
+
+        Raises ``OSError`` if the file cannot be written.
+        """
+        with locked(self._directory):
+            rings = self._read()
+            if rings.get(ring, (0, ""))[0] >= epoch:
+                return
+            rings[ring] = (epoch, digest)
+            body = orjson.dumps(rings, option=orjson.OPT_SORT_KEYS)
+            replace_secret(
+                self._path, orjson.dumps({"rings": rings, "mac": self._authenticate(b"guard " + body)})
+            )
+
+    def _read(self) -> dict[str, tuple[int, str]]:
+        data = read_secret(self._path)
+        if data is None:
+            return {}
+        damaged = CustodyError(
+            f"{self._path}: the rollback guard is damaged or was made with another master key"
+        )
+        try:
+            document = orjson.loads(data)
+            rings: dict[str, Any] = document["rings"]
+            body = orjson.dumps(rings, option=orjson.OPT_SORT_KEYS)
+            if not hmac.compare_digest(document["mac"], self._authenticate(b"guard " + body)):
+                raise damaged
+            return {ring: (int(epoch), str(digest)) for ring, (epoch, digest) in rings.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise damaged from None

@@ -1,0 +1,143 @@
+"""The key ring as a stored ring: makes keys, seals their private halves, opens them again once per change."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tillit.protocol.errors import Rejected
+from tillit.protocol.jose import (
+    PublicKey,
+    SigningKey,
+    generate_key,
+    load_private_der,
+    load_public_jwk,
+    private_der,
+    thumbprint,
+)
+from tillit_server.signing.custody import Custody, CustodyError
+from tillit_server.signing.keyring import Change, Entry, KeyRing, NewKey, Policy, State, advance, first_ring
+from tillit_server.signing.live import RingChange
+from tillit_server.storage.ports import Json
+
+EVENTS = {
+    State.ANNOUNCED: "signing.key.announced",
+    State.ACTIVE: "signing.key.activated",
+    State.RETIRING: "signing.key.retired",
+    State.GONE: "signing.key.gone",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRing:
+    """The ring and its keys: private ones of all that may still sign, public ones of all there ever were."""
+
+    ring: KeyRing
+    private: Mapping[str, SigningKey]
+    public: Mapping[str, PublicKey]
+
+
+class KeyPlan:
+    """The plan of the signing keys for ``LiveRing``. Called under its lock, never by two threads at once."""
+
+    name = "signing"
+
+    def __init__(
+        self,
+        custody: Custody,
+        policy: Policy,
+        algorithms: Collection[str],
+        generate: Callable[[str], SigningKey] = generate_key,
+    ) -> None:
+        """``algorithms``: the enabled ones; each always has a signing key and an announced standby."""
+        self._custody = custody
+        self._policy = policy
+        self._algorithms = tuple(dict.fromkeys(algorithms))
+        self._generate = generate
+        self._opened: dict[str, SigningKey] = {}
+        self._known: dict[str, PublicKey] = {}
+
+    def advance(self, ring: OpenRing | None, now: float) -> tuple[OpenRing, tuple[RingChange, ...]]:
+        """Do what is due; the same ring when nothing is."""
+        before = ring.ring if ring else first_ring(now, self._algorithms, self._make, self._policy)
+        after, changes = advance(before, now, self._policy, self._make, self._algorithms)
+        if ring is not None and after == before:
+            return ring, ()
+        return self._open(after), tuple(_as_event(change) for change in changes)
+
+    def to_json(self, ring: OpenRing) -> Json:
+        """The document's body."""
+        return [
+            {
+                "kid": e.kid,
+                "alg": e.alg,
+                "public": dict(e.public),
+                "private": e.private,
+                "announced_at": e.announced_at,
+                "active_from": e.active_from,
+                "retire_from": e.retire_from,
+                "gone_at": e.gone_at,
+                "revoked_at": e.revoked_at,
+                "noted": e.noted,
+            }
+            for e in ring.ring.entries
+        ]
+
+    def from_json(self, body: Json) -> OpenRing:
+        """Read and open the ring; raises ``CustodyError`` if a private key is damaged or another one's."""
+        entries = (
+            Entry(**{**members, "noted": None if members["noted"] is None else State(members["noted"])})
+            for members in body
+        )
+        return self._open(KeyRing(tuple(entries)))
+
+    def _make(self, alg: str) -> NewKey:
+        key = self._generate(alg)
+        sealed = self._custody.seal(private_der(key), context=_context(key.kid))
+        self._opened[key.kid] = key
+        return NewKey(key.kid, key.public.jwk, sealed)
+
+    def _open(self, ring: KeyRing) -> OpenRing:
+        private = {e.kid: self._private(e, e.private) for e in ring.entries if e.private is not None}
+        public = {e.kid: self._public(e) for e in ring.entries}
+        self._opened, self._known = dict(private), dict(public)
+        return OpenRing(ring, private, public)
+
+    def _private(self, entry: Entry, sealed: str) -> SigningKey:
+        known = self._opened.get(entry.kid)
+        if known is not None:
+            return known
+        try:
+            key = load_private_der(self._custody.open(sealed, context=_context(entry.kid)), entry.alg)
+        except Rejected:
+            raise CustodyError(f"the private key of {entry.kid} cannot be read") from None
+        if key.kid != entry.kid or key.public.jwk != dict(entry.public):
+            raise CustodyError(f"the private key of {entry.kid} does not belong to its public key")
+        return key
+
+    def _public(self, entry: Entry) -> PublicKey:
+        known = self._known.get(entry.kid)
+        if known is not None and known.jwk == dict(entry.public):
+            return known
+        try:
+            key = load_public_jwk(entry.public, algorithms=(entry.alg,))
+            if thumbprint(entry.public) != entry.kid or key.kid != entry.kid:
+                raise CustodyError(f"the public key of {entry.kid} is another one")
+        except Rejected as refusal:
+            raise CustodyError(f"the public key of {entry.kid} is unusable: {refusal.reason}") from None
+        return key
+
+
+def _context(kid: str) -> str:
+    return f"signing key {kid}"
+
+
+def _as_event(change: Change) -> RingChange:
+    event = EVENTS[change.state] if change.state else "signing.key.destroyed"
+    return RingChange(event, change.kid or "", change.alg, change.at)
+
+
+def public_members(jwk: Mapping[str, Any]) -> dict[str, Any]:
+    """What may leave in a key set (RFC 7517 section 4): an allow-list, so that no private member ever can."""
+    return {
+        name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e", "kid", "use", "alg") if name in jwk
+    }

@@ -1,0 +1,134 @@
+"""The signer: every token passes here, and the published key set comes from here.
+
+A worker signs only with a ring it has seen within 2 s. The key set is served from the last ring seen,
+whatever the store does.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from tillit.protocol.errors import Rejected
+from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign
+from tillit_server.signing.custody import Custody
+from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
+from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, active_key, published
+from tillit_server.signing.live import LiveRing, OnChange, RingUnavailable, WriteRing
+from tillit_server.storage.ports import Records
+
+__all__ = ["NoSigningKey", "RingUnavailable", "SelfCheckFailed", "Signer"]
+
+
+class SelfCheckFailed(RuntimeError):  # noqa: N818  (says what happened)
+    """A signature just made does not verify.
+
+    It was thrown away; nothing may be sent. Carries no token text.
+    """
+
+
+class Signer:
+    """Signs with the active key of an algorithm, verifies each signature, publishes the public keys.
+
+    Safe in threads and across forks. Changes (a key announced, activated, retired, gone, destroyed; a
+    signature rejected) go to ``on_change(event, kid, alg, at)``; ring changes can also be settled together
+    with their audit entries by ``write``.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        custody: Custody,
+        clock: Callable[[], float],
+        policy: Policy | None = None,
+        algorithms: Collection[str] = ("ES256",),
+        *,
+        on_change: OnChange | None = None,
+        write: WriteRing | None = None,
+        ticks: Callable[[], float] | None = None,
+    ) -> None:
+        """Open the key ring, or found it at the very first start.
+
+        Raises ``CustodyError`` (one readable line) when the ring must not be used, ``StorageUnavailable``.
+        """
+        self._clock = clock
+        self._policy = policy or Policy()
+        self._algorithms = frozenset(algorithms)
+        self._on_change = on_change
+        self._live: LiveRing[OpenRing] = LiveRing(
+            KeyPlan(custody, self._policy, algorithms),
+            records,
+            custody,
+            clock,
+            on_change=on_change,
+            write=write,
+            ticks=ticks,
+        )
+        # The ring it was chosen from, and per algorithm: the key and the instants between which it signs.
+        self._chosen: tuple[OpenRing, dict[str, tuple[float, float, SigningKey]]] = (self._live.last(), {})
+
+    def sign(self, typ: str, claims: Mapping[str, Any], alg: str) -> tuple[str, str]:
+        """Make a compact JWS with header ``typ``, ``alg`` and ``kid``; returns it and the ``kid``.
+
+        Raises ``NoSigningKey``, ``RingUnavailable`` (503) and ``SelfCheckFailed`` (threats K7, G19).
+        """
+        key = self._key(alg)
+        token = sign({"typ": typ}, claims, key)
+        if not _holds(token, key):
+            if self._on_change:
+                self._on_change("signing.signature.rejected", key.kid, alg, math.floor(self._clock()))
+            raise SelfCheckFailed(f"a signature of key {key.kid} ({alg}) did not verify")
+        return token, key.kid
+
+    def signs(self, alg: str) -> bool:
+        """Whether ``alg`` can be used now; one just enabled cannot until its announcement is over."""
+        try:
+            self._key(alg)
+        except NoSigningKey:
+            return False
+        return True
+
+    def jwks(self, now: float) -> dict[str, list[dict[str, Any]]]:
+        """The public key set (RFC 7517 section 5) at ``now``. Never fails once the service has started."""
+        return {"keys": [public_members(entry.public) for entry in published(self._live.last().ring, now)]}
+
+    @property
+    def jwks_headers(self) -> dict[str, str]:
+        """How long verifiers may keep the key set, and a revoked key lives at an honest cache."""
+        return {"Cache-Control": f"public, max-age={self._policy.jwks_max_age}"}
+
+    def verification_keys(self, now: float) -> tuple[PublicKey, ...]:
+        """The keys with which a token of ours may verify at ``now``."""
+        opened = self._live.last()
+        return tuple(opened.public[entry.kid] for entry in published(opened.ring, now))
+
+    def archive(self) -> tuple[PublicKey, ...]:
+        """Every key there ever was, for old audit checkpoints and old logs; never for judging a token."""
+        return tuple(self._live.last().public.values())
+
+    def ring(self) -> KeyRing:
+        """The plan as last seen."""
+        return self._live.last().ring
+
+    def _key(self, alg: str) -> SigningKey:
+        opened = self._live.fresh()
+        now = self._clock()
+        ring, chosen = self._chosen
+        if ring is not opened:
+            chosen = {}
+            self._chosen = (opened, chosen)
+        known = chosen.get(alg)
+        if known is not None and known[0] <= now < known[1]:
+            return known[2]
+        if alg not in self._algorithms:
+            raise NoSigningKey(f"algorithm {alg[:16]} is not enabled")
+        entry = active_key(opened.ring, alg, now)
+        key = opened.private[entry.kid]
+        chosen[alg] = (*entry.signs_between, key)
+        return key
+
+
+def _holds(token: str, key: SigningKey) -> bool:
+    try:
+        return is_signed_by(token, key)
+    except Rejected:
+        return False
