@@ -1,0 +1,19 @@
+"""The command line: ``tillit serve``, ``demo``, ``clients``, ``token``, ``explain``, ``attest``, ``audit``.
+
+It owns arguments, tables and exit codes. Every command imports the rooms it needs when it runs.
+"""
+
+import sys
+
+_SERVER_EXTRA = {"click", "flask", "granian", "authlib", "werkzeug"}
+
+
+def main() -> None:
+    """Run the command line; says how to install what a library-only installation lacks."""
+    try:
+        from tillit_server.cli.commands import tillit
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] not in _SERVER_EXTRA:
+            raise
+        sys.exit(f'{missing.name} is not installed: pip install "tillit[server]"')
+    tillit.main(prog_name="tillit")

@@ -1,0 +1,139 @@
+"""``tillit clients``: register, list and disable clients, also while the service runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tillit_server.cli.installation import installation_options, opened, operator_options
+from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json, print_table
+
+
+@click.group()
+def clients() -> None:
+    """Clients: who may ask for tokens, and for what."""
+
+
+@clients.command()
+@installation_options
+@click.option("--id", "client_id", required=True)
+@click.option("--jwks", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="The client's public keys: a JWK or a JWKS.")
+@click.option("--legal-entity", "legal_entities", multiple=True, required=True, metavar="ORGNR",
+              help="The enterprise it acts for; repeat for those that delegated to a multi-tenant client.")
+@click.option("--scope", "scopes", multiple=True, help="Repeat, or give several with blanks between.")
+@click.option("--grant", "grants", multiple=True, default=("client_credentials",), show_default=True)
+@click.option("--name", default="")
+@click.option("--profile", type=click.Choice(("fapi2", "helseid", "legacy")), default="fapi2", show_default=True)
+@click.option("--tenancy", type=click.Choice(("single", "multi")), default="single", show_default=True)
+@click.option("--child", "children", multiple=True, metavar="ORGNR")
+@click.option("--supplier", default=None, metavar="ORGNR")
+@click.option("--redirect-uri", "redirect_uris", multiple=True)
+@click.option("--attests-without-login", is_flag=True,
+              help="Its enterprise vouches for practitioners who have not logged in.")
+@click.option("--allow-rs256", is_flag=True)
+@click.option("--separate-dpop-key", is_flag=True, help="Refuse proofs by the authentication key.")
+@click.option("--require-typ", is_flag=True, help="Refuse assertions without typ client-authentication+jwt.")
+@click.option("--toa-required", is_flag=True)
+@click.option("--decision-ref-must-be-uuid", is_flag=True)
+@click.option("--department-required", is_flag=True)
+@click.option("--purpose-of-use-details-required", is_flag=True)
+@click.option("--patient-identifier", type=click.Choice(("forbidden", "optional", "required")), default="optional")
+@click.option("--replace", is_flag=True, help="Register anew under an id that exists.")
+@operator_options
+@output_option
+def add(
+    file: Path | None, data: Path | None, client_id: str, jwks: Path, *, replace: bool, operator: str, reason: str,
+    output: str, scopes: tuple[str, ...], **members: Any,
+) -> None:
+    """Register a client. Every worker knows it within a second."""
+    from tillit_server.issuer.clients import ClientError, client_from
+    from tillit_server.registration import ClientExists, register
+
+    words = [word for value in scopes for word in value.split()]
+    value = {"id": client_id, "keys": _keys(jwks), "scopes": words, **members}
+    with opened(file, data) as installation:
+        try:
+            client = client_from(value)
+            register(installation, client, replace=replace, operator=operator, reason=reason)
+        except (ClientError, ClientExists) as error:
+            fail(f"clients: {error}")
+    if output == "json":
+        print_json(client.to_record())
+    else:
+        click.echo(f"{client.id}: registered ({client.profile.name}, {len(client.keys)} key(s))")
+
+
+@clients.command("list")
+@installation_options
+@output_option
+def list_(file: Path | None, data: Path | None, output: str) -> None:
+    """List the registered clients."""
+    with opened(file, data) as installation:
+        found = sorted(installation.services.clients.each(), key=lambda client: client.id)
+    if output == "json":
+        print_json([client.to_record() for client in found])
+        return
+    print_table(
+        ("id", "profile", "tenancy", "legal entities", "grants", "keys", "state"),
+        [
+            (
+                client.id,
+                client.profile.name,
+                client.tenancy,
+                " ".join(client.legal_entities),
+                " ".join(sorted(client.grants)),
+                len(client.keys),
+                "disabled" if client.disabled else "active",
+            )
+            for client in found
+        ],
+    )
+
+
+@clients.command()
+@installation_options
+@click.option("--id", "client_id", required=True)
+@operator_options
+def disable(file: Path | None, data: Path | None, client_id: str, operator: str, reason: str) -> None:
+    """Disable a client: invalid_client from now on, in every worker within a second."""
+    _switch(file, data, client_id, disabled=True, operator=operator, reason=reason)
+
+
+@clients.command()
+@installation_options
+@click.option("--id", "client_id", required=True)
+@operator_options
+def enable(file: Path | None, data: Path | None, client_id: str, operator: str, reason: str) -> None:
+    """Enable a disabled client again."""
+    _switch(file, data, client_id, disabled=False, operator=operator, reason=reason)
+
+
+def _switch(
+    file: Path | None, data: Path | None, client_id: str, *, disabled: bool, operator: str, reason: str
+) -> None:
+    from tillit_server.registration import UnknownClient, set_disabled
+
+    with opened(file, data) as installation:
+        try:
+            set_disabled(installation, client_id, disabled=disabled, operator=operator, reason=reason)
+        except UnknownClient as error:
+            fail(f"clients: {error}")
+    click.echo(f"{client_id}: {'disabled' if disabled else 'enabled'}")
+
+
+def _keys(path: Path) -> list[Any]:
+    from tillit.protocol.errors import Rejected
+    from tillit.protocol.gate import read_json
+
+    try:
+        document = read_json(path.read_bytes())
+    except OSError as error:
+        fail(f"{path}: cannot be read ({type(error).__name__})", UNREADABLE)
+    except Rejected as error:
+        fail(f"{path}: {error}", UNREADABLE)
+    if isinstance(document, dict):
+        keys = document.get("keys", [document])
+        if isinstance(keys, list):
+            return keys
+    fail(f"{path}: a JWK or a JWKS needed", UNREADABLE)

@@ -1,0 +1,221 @@
+"""Settings: one immutable value, read from file, environment and flags, checked as a whole.
+
+A name means the same in all three places: ``issuer`` in the file, ``TILLIT_ISSUER`` in the environment,
+``--issuer`` on the command line; a flag stands before the environment, the environment before the file.
+Names nobody knows are refused, and every fault is reported at once.
+"""
+
+import dataclasses
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tillit.protocol.jose import ALGORITHMS
+
+ENVIRONMENT_PREFIX = "TILLIT_"
+SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
+MAX_WORKERS = 64
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; ``faults`` lists every reason, one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an installation decides for itself.
+
+    ``issuer``: the public base URL, the only source of every URL the service makes or compares with.
+    ``data``: directory of the embedded database. ``keys``: directory of the master key.
+    ``config``: directory with ``apis/``, ``clients/`` and ``registers/``.
+    Durations are seconds.
+    """
+
+    issuer: str
+    data: Path
+    dev: bool = False
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    threads: int = 16
+    config: Path = SHIPPED_CONFIG
+    keys: Path | None = None
+    passphrase_file: Path | None = None
+    clock: Path | None = None
+    algorithms: tuple[str, ...] = ("ES256", "RS256")
+    nonce_required: bool = True
+    nonce_slot: int = 120
+    synthetic_identifiers: bool = False
+    jwks_max_age: int = 600
+    explain_per_minute: int = 30
+    storage_timeout: float = 0.8
+
+    @property
+    def keys_directory(self) -> Path:
+        """Where the master key lives: ``keys`` if set, else a folder beside the database (development)."""
+        return self.keys or self.data / "keys"
+
+    @property
+    def path(self) -> str:
+        """The path of the issuer without a final slash; empty for an issuer that is only a host."""
+        return urlsplit(self.issuer).path.rstrip("/")
+
+    def url(self, path: str) -> str:
+        """The public URL of ``path`` under the issuer."""
+        return self.issuer + path
+
+
+def load_settings(
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read, merge and check the settings.
+
+    ``flags`` holds only what was given on the command line; a value of ``None`` counts as not given.
+    Raises ``SettingsError`` with all faults.
+    """
+    faults: list[str] = []
+    given: dict[str, Any] = {}
+    given |= _from_file(file, faults)
+    given |= _from_environment(environment or {}, faults)
+    given |= {name: value for name, value in (flags or {}).items() if value is not None}
+    values = _converted(given, faults)
+    if values.get("dev"):
+        values.setdefault("issuer", f"http://127.0.0.1:{values.get('port', Settings.port)}")
+        values.setdefault("synthetic_identifiers", True)
+    faults += [f"{name}: needed" for name in ("issuer", "data") if name not in values]
+    if faults:
+        raise SettingsError(faults)
+    settings = Settings(**values)
+    faults += _faults_of(settings)
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _from_file(file: Path | None, faults: list[str]) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(f"{file.name}: cannot be read ({type(error).__name__})")
+    except tomllib.TOMLDecodeError as error:
+        faults.append(f"{file.name}: not TOML ({error})")
+    return {}
+
+
+def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    del faults  # unknown names are found with everybody else's, in _converted
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+
+
+def _converted(given: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
+    types = {member.name: member.type for member in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, raw in given.items():
+        if name not in types:
+            faults.append(f"{name}: unknown setting")
+            continue
+        try:
+            values[name] = _CONVERTERS[str(types[name])](raw)
+        except (TypeError, ValueError):
+            faults.append(f"{name}: {types[name]} needed")
+    return values
+
+
+def _boolean(raw: object) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(raw).lower()]
+
+
+def _words(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(raw.replace(",", " ").split())
+    if isinstance(raw, list | tuple):
+        return tuple(str(word) for word in raw)
+    raise TypeError
+
+
+def _boolean_or_fault(raw: object) -> bool:
+    try:
+        return _boolean(raw)
+    except KeyError as error:
+        raise ValueError from error
+
+
+_CONVERTERS = {
+    "<class 'str'>": str,
+    "<class 'int'>": int,
+    "<class 'float'>": float,
+    "<class 'bool'>": _boolean_or_fault,
+    "<class 'pathlib.Path'>": lambda raw: Path(raw),
+    "pathlib.Path | None": lambda raw: Path(raw),
+    "tuple[str, ...]": _words,
+}
+
+
+def _faults_of(settings: Settings) -> list[str]:
+    faults = _issuer_faults(settings)
+    if settings.workers not in range(1, MAX_WORKERS + 1):
+        faults.append(f"workers: 1 to {MAX_WORKERS} needed")
+    if not settings.algorithms:
+        faults.append("algorithms: at least one needed")
+    known = {*ALGORITHMS, "RS256"}
+    faults += [f"algorithms: {name} is not supported" for name in settings.algorithms if name not in known]
+    faults += [f"{name}: no such directory" for name in ("config",) if not getattr(settings, name).is_dir()]
+    if settings.dev and not _is_loopback(settings.host):
+        faults.append("host: development mode listens on a loopback address only")
+    if not settings.dev:
+        if settings.clock is not None:
+            faults.append("clock: a clock file belongs to development mode")
+        if settings.keys is None:
+            faults.append("keys: needed (the directory of the master key)")
+        if settings.passphrase_file is None:
+            faults.append("passphrase_file: needed (opens the master key)")
+    return faults
+
+
+def _issuer_faults(settings: Settings) -> list[str]:
+    try:
+        parts = urlsplit(settings.issuer)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return ["issuer: not a URL"]
+    faults: list[str] = []
+    if not host or parts.scheme not in {"http", "https"}:
+        faults.append("issuer: an https URL with a host needed")
+    elif parts.scheme == "http" and not (settings.dev and _is_loopback(host)):
+        faults.append("issuer: https needed (ATT-3; http only in development mode on loopback)")
+    elif settings.dev and not _is_loopback(host):
+        faults.append("issuer: development mode refuses a public address")
+    if parts.query or parts.fragment or parts.username or "?" in settings.issuer or "#" in settings.issuer:
+        faults.append("issuer: no query, fragment or user info (RFC 8414 §2)")
+    if settings.issuer.endswith("/"):
+        faults.append("issuer: without a final slash")
+    return faults
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

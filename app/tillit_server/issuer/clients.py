@@ -1,0 +1,244 @@
+"""Who may ask for what: the client, and the registry that every worker reads.
+
+A client lives as one record of kind ``client``; the value is the JSON of ``Client.to_record``.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from tillit.protocol.client_assertion import AssertionProfile
+from tillit.protocol.errors import Rejected
+from tillit.protocol.jose import PublicKey, load_public_jwk
+from tillit.protocol.scope import parse_scope
+from tillit_server.issuer.apis import ApiRegistry
+from tillit_server.issuer.profiles import PROFILES, Profile
+from tillit_server.storage.ports import Records
+
+KIND = "client"
+GRANTS = frozenset(
+    {
+        "client_credentials",
+        "authorization_code",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    }
+)
+# A user's sub always ends in "=", which no client id may hold: the two can never be equal.
+_CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
+ORGANISATION_NUMBER = re.compile(r"[0-9]{9}", re.ASCII)
+MAX_KEYS = 10
+
+
+class ClientError(ValueError):
+    """A client cannot be registered; the message names the member at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientKey:
+    """One public key of a client, with its expiry (Unix seconds, or never)."""
+
+    key: PublicKey
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An OAuth client: one EHR installation, and everything it is allowed.
+
+    ``legal_entities``: the enterprises it may act for; a single-tenant client has exactly one.
+    ``children``: the sub-units it may name; ``supplier``: the organisation number of its vendor.
+    ``attests_without_login``: its enterprise vouches for practitioners who have not logged in.
+    """
+
+    id: str
+    keys: tuple[ClientKey, ...]
+    legal_entities: tuple[str, ...]
+    scopes: frozenset[str]
+    grants: frozenset[str]
+    name: str = ""
+    profile: Profile = PROFILES["fapi2"]
+    tenancy: Literal["single", "multi"] = "single"
+    children: tuple[str, ...] = ()
+    supplier: str | None = None
+    attests_without_login: bool = False
+    redirect_uris: tuple[str, ...] = ()
+    allow_rs256: bool = False
+    separate_dpop_key: bool = False
+    require_typ: bool = False
+    toa_required: bool = False
+    decision_ref_must_be_uuid: bool = False
+    department_required: bool = False
+    purpose_of_use_details_required: bool = False
+    patient_identifier: Literal["forbidden", "optional", "required"] = "optional"
+    disabled: bool = False
+
+    @property
+    def algorithms(self) -> tuple[str, ...]:
+        """The signature algorithms accepted from this client."""
+        algorithms = self.profile.algorithms
+        return (*algorithms, "RS256") if self.allow_rs256 and "RS256" not in algorithms else algorithms
+
+    @property
+    def assertion_profile(self) -> AssertionProfile:
+        """How its assertions are judged: by its profile, and its own switch on ``typ``."""
+        return replace(self.profile.assertion, require_typ=True) if self.require_typ else self.profile.assertion
+
+    def keys_at(self, now: float) -> tuple[PublicKey, ...]:
+        """The keys that have not expired at ``now``."""
+        return tuple(entry.key for entry in self.keys if entry.expires_at is None or now < entry.expires_at)
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON form that is stored and printed."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "keys": [{**entry.key.jwk, "exp": entry.expires_at} for entry in self.keys],
+            "legal_entities": list(self.legal_entities),
+            "scopes": sorted(self.scopes),
+            "grants": sorted(self.grants),
+            "profile": self.profile.name,
+            "tenancy": self.tenancy,
+            "children": list(self.children),
+            "supplier": self.supplier,
+            "attests_without_login": self.attests_without_login,
+            "redirect_uris": list(self.redirect_uris),
+            **{name: getattr(self, name) for name in _SWITCHES},
+            "patient_identifier": self.patient_identifier,
+            "disabled": self.disabled,
+        }
+
+
+_SWITCHES = (
+    "allow_rs256",
+    "separate_dpop_key",
+    "require_typ",
+    "toa_required",
+    "decision_ref_must_be_uuid",
+    "department_required",
+    "purpose_of_use_details_required",
+)
+
+
+def client_from(value: Mapping[str, Any]) -> Client:
+    """The client that ``value`` (JSON as of ``to_record``) describes, every member checked.
+
+    Raises ``ClientError``.
+    """
+    unknown = set(value) - set(Client.__dataclass_fields__)
+    if unknown:
+        raise ClientError(f"{min(unknown)}: unknown member")
+    identifier = str(value.get("id", ""))
+    if not _CLIENT_ID.fullmatch(identifier):
+        raise ClientError("id: 1 to 64 letters, digits, '.', '_', ':' or '-' needed")
+    profile = PROFILES.get(str(value.get("profile", "fapi2")))
+    if profile is None:
+        raise ClientError(f"profile: one of {', '.join(PROFILES)} needed")
+    allow_rs256 = bool(value.get("allow_rs256", False))
+    algorithms = (*profile.algorithms, "RS256") if allow_rs256 else profile.algorithms
+    client = Client(
+        id=identifier,
+        name=str(value.get("name", "")),
+        keys=_keys(value.get("keys", ()), algorithms),
+        legal_entities=tuple(value.get("legal_entities", ())),
+        scopes=frozenset(value.get("scopes", ())),
+        grants=frozenset(value.get("grants", ())),
+        profile=profile,
+        tenancy=value.get("tenancy", "single"),
+        children=tuple(value.get("children", ())),
+        supplier=value.get("supplier"),
+        attests_without_login=bool(value.get("attests_without_login", False)),
+        redirect_uris=tuple(value.get("redirect_uris", ())),
+        patient_identifier=value.get("patient_identifier", "optional"),
+        disabled=bool(value.get("disabled", False)),
+        **{name: bool(value.get(name, False)) for name in _SWITCHES},
+    )
+    _check(client)
+    return client
+
+
+def check_scopes(client: Client, apis: ApiRegistry) -> None:
+    """Refuse a client with a scope that means nothing here. Raises ``ClientError``."""
+    unknown = sorted(scope for scope in client.scopes if not apis.knows(scope))
+    if unknown:
+        raise ClientError(f"scopes: {unknown[0]} is in no API definition")
+
+
+def _keys(jwks: object, algorithms: tuple[str, ...]) -> tuple[ClientKey, ...]:
+    if not isinstance(jwks, list | tuple) or not 1 <= len(jwks) <= MAX_KEYS:
+        raise ClientError(f"keys: 1 to {MAX_KEYS} JSON Web Keys needed")
+    keys: list[ClientKey] = []
+    for position, jwk in enumerate(jwks):
+        if not isinstance(jwk, Mapping):
+            raise ClientError(f"keys[{position}]: a JSON Web Key needed")
+        expires_at = jwk.get("exp")
+        if expires_at is not None and (isinstance(expires_at, bool) or not isinstance(expires_at, int | float)):
+            raise ClientError(f"keys[{position}].exp: Unix seconds needed")
+        public = {name: member for name, member in jwk.items() if name != "exp"}
+        try:
+            keys.append(ClientKey(load_public_jwk(public, algorithms=algorithms), expires_at))
+        except Rejected as error:
+            raise ClientError(f"keys[{position}].{error.pointer}: {error.reason}") from error
+    if len({entry.key.kid for entry in keys}) != len(keys):
+        raise ClientError("keys: two keys with the same kid")
+    return tuple(keys)
+
+
+def _check(client: Client) -> None:
+    if client.tenancy not in {"single", "multi"}:
+        raise ClientError("tenancy: single or multi needed")
+    if not client.legal_entities or (client.tenancy == "single" and len(client.legal_entities) != 1):
+        raise ClientError("legal_entities: exactly one for a single-tenant client, at least one for multi")
+    numbers = [*client.legal_entities, *client.children, *([client.supplier] if client.supplier else [])]
+    if not all(isinstance(number, str) and ORGANISATION_NUMBER.fullmatch(number) for number in numbers):
+        raise ClientError("legal_entities, children, supplier: organisation numbers of nine digits needed")
+    if not client.grants or not client.grants <= GRANTS:
+        raise ClientError(f"grants: one or more of {', '.join(sorted(GRANTS))} needed")
+    if client.patient_identifier not in {"forbidden", "optional", "required"}:
+        raise ClientError("patient_identifier: forbidden, optional or required")
+    for scope in client.scopes:
+        if parse_scope(scope) != (scope,):
+            raise ClientError("scopes: not a scope token (RFC 6749 §3.3)")
+
+
+class ClientRegistry:
+    """Reads clients from the shared store; a change is seen by every worker within ``fresh`` seconds.
+
+    Times here are durations, so they come from a monotonic source and not from the clock.
+    """
+
+    def __init__(
+        self, records: Records, *, monotonic: Callable[[], float], fresh: float = 0.5, capacity: int = 1000
+    ) -> None:
+        self._records = records
+        self._monotonic = monotonic
+        self._fresh = fresh
+        self._capacity = capacity
+        self._seen: dict[str, tuple[float, int, Client]] = {}
+
+    def find(self, client_id: str) -> Client | None:
+        """The client, or None for an unknown id. Raises ``StorageUnavailable``."""
+        if not _CLIENT_ID.fullmatch(client_id):
+            return None
+        cached = self._seen.get(client_id)
+        now = self._monotonic()
+        if cached and now - cached[0] < self._fresh:
+            return cached[2]
+        record = self._records.get(KIND, client_id)
+        if record is None:
+            self._seen.pop(client_id, None)
+            return None
+        # Loading a client checks its keys, which is dear; an unchanged version was checked before.
+        client = cached[2] if cached and cached[1] == record.version else client_from(record.value)
+        if len(self._seen) >= self._capacity:
+            self._seen.clear()
+        self._seen[client_id] = (now, record.version, client)
+        return client
+
+    def each(self) -> Iterator[Client]:
+        """Every registered client. Raises ``StorageUnavailable``."""
+        for _, record in self._records.each(KIND):
+            yield client_from(record.value)
+
+

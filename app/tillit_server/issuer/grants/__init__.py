@@ -1,0 +1,9 @@
+"""The grants: each answers one question, on what basis is this token asked for?"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tillit_server.issuer.grants.basis import Grant
+from tillit_server.issuer.grants.client_credentials import client_credentials
+
+GRANTS: Mapping[str, Grant] = MappingProxyType({"client_credentials": client_credentials})

@@ -1,0 +1,102 @@
+"""What the access token says: which claims an API gets, and for how long."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tillit.attestation.rulebook import RULE_PACK_VERSION
+from tillit.protocol.access_token import access_token_claims
+from tillit.protocol.errors import OAuthError
+from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
+from tillit_server.issuer.attesting import Attested, EstablishedBy
+from tillit_server.issuer.clients import Client
+from tillit_server.issuer.grants.basis import Basis
+from tillit_server.issuer.services import Services
+from tillit_server.issuer.target import Target
+
+CLIENT_NAME = "helseid://claims/client/client_name"
+CLIENT_TENANCY = "helseid://claims/client/client_tenancy"
+ORGNR_PARENT = "helseid://claims/client/claims/orgnr_parent"
+ORGNR_CHILD = "helseid://claims/client/claims/orgnr_child"
+ORGNR_SUPPLIER = "helseid://claims/client/claims/orgnr_supplier"
+JOURNAL_ID = "nhn:sfm:journal_id"
+ATTESTATION_CLAIM = ATTESTATION_SCOPE
+ESTABLISHED_BY = "practitioner_established_by"
+RULE_PACK = "rule_pack_version"
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """A signed access token, not yet settled, and what the answer and the audit say about it."""
+
+    token: str
+    kid: str
+    jti: str
+    expires_at: int
+    expires_in: int
+    claims: dict[str, Any]
+
+
+def mint_access_token(
+    client: Client,
+    target: Target,
+    attested: Attested,
+    services: Services,
+    now: float,
+    *,
+    basis: Basis,
+    jkt: str | None,
+) -> MintedToken:
+    """Sign an access token for ``target`` (RFC 9068), bound to ``jkt``.
+
+    It never outlives its attestation (ATT-58b). Raises ``OAuthError`` when less than a second would be left.
+    """
+    lifetime = target.api.token_lifetime
+    if attested.expires_at is not None:
+        lifetime = min(lifetime, attested.expires_at - int(now))
+        if lifetime < 1:
+            raise OAuthError(
+                "invalid_authorization_details",
+                "ATT-58: toa: attestation_has_expired: no lifetime is left for a token",
+                rule="ATT-58",
+                pointer="/toa",
+            )
+    claims = access_token_claims(
+        issuer=services.issuer,
+        subject=basis.subject,
+        audience=target.api.audience,
+        client_id=client.id,
+        scope=target.scopes,
+        now=now,
+        lifetime=lifetime,
+        jkt=jkt,
+        claims={"client_amr": "private_key_jwt", **_asked_for(client, target.api, attested, basis.established_by)},
+    )
+    token, kid = services.signer.sign("at+jwt", claims, target.api.signing_algorithm)
+    return MintedToken(token, kid, claims["jti"], claims["exp"], lifetime, claims)
+
+
+def _asked_for(client: Client, api: Api, attested: Attested, established_by: EstablishedBy) -> dict[str, Any]:
+    """The claims that ``api`` has registered for, and no others (data minimisation)."""
+    organisations = attested.organisations
+    parent, child = organisations.parent, organisations.child
+    if attested.attestation is not None:
+        practitioner = attested.attestation.practitioner
+        parent = parent or practitioner.legal_entity.id
+        point_of_care = practitioner.point_of_care.id
+        child = child or (point_of_care if point_of_care != parent else None)
+    available = {
+        CLIENT_NAME: client.name or None,
+        CLIENT_TENANCY: f"{client.tenancy}-tenant",
+        ORGNR_PARENT: parent,
+        ORGNR_CHILD: child,
+        ORGNR_SUPPLIER: organisations.supplier,
+        JOURNAL_ID: attested.journal_id,
+    }
+    claims: dict[str, Any] = {
+        name: value for name, value in available.items() if value is not None and name in api.claims
+    }
+    if attested.claim is not None and api.attestation != "none":
+        claims[ESTABLISHED_BY] = established_by
+        claims[RULE_PACK] = RULE_PACK_VERSION
+        claims[ATTESTATION_CLAIM] = attested.claim
+    return claims

@@ -1,0 +1,57 @@
+"""What a client may deviate in, as data: one profile per client, one named tolerance per deviation.
+
+``fapi2`` is the default and knows no tolerance. ``helseid`` holds what the national service's current
+client libraries need, ``legacy`` what its oldest samples need. The strict path never asks which profile
+it runs under; it is handed these values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tillit.protocol.client_assertion import STRICT, AssertionProfile
+from tillit.protocol.jose import ALGORITHMS
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How one kind of client authenticates and binds its tokens."""
+
+    name: str
+    assertion: AssertionProfile = STRICT
+    algorithms: tuple[str, ...] = ALGORITHMS
+    dpop_required: bool = True
+    lenient_organisation_system: bool = False
+
+
+_HELSEID = AssertionProfile(
+    one_element_audience=True,
+    trailing_slash_audience=True,
+    string_iat=True,
+    legacy_authorization_details=True,
+)
+_LEGACY = AssertionProfile(
+    one_element_audience=True,
+    trailing_slash_audience=True,
+    token_endpoint_audience=True,
+    string_iat=True,
+    long_lifetime=True,
+    legacy_authorization_details=True,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            Profile("fapi2"),
+            Profile("helseid", assertion=_HELSEID, lenient_organisation_system=True),
+            Profile(
+                "legacy",
+                assertion=_LEGACY,
+                algorithms=(*ALGORITHMS, "RS256"),
+                dpop_required=False,
+                lenient_organisation_system=True,
+            ),
+        )
+    }
+)

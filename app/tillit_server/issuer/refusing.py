@@ -1,0 +1,56 @@
+"""What a refusal leaves behind: a line in the log, and an entry (known client) or a count (stranger)."""
+
+import logging
+
+from tillit_server.audit.events import PrivateKeyExposed, TokenRefused
+from tillit_server.issuer.answers import log_refusal
+from tillit_server.issuer.client_authentication import AuthenticatedClient
+from tillit_server.issuer.services import Services
+from tillit_server.issuer.steps import Facts, Finding, NotYetKnown
+from tillit_server.storage.ports import StorageUnavailable
+
+_log = logging.getLogger("tillit.refusals")
+
+_PRIVATE_MEMBER = "private"
+
+
+def record_refusal(finding: Finding, error_id: str, services: Services, known: Facts | None = None) -> None:
+    """Write down the refusal of ``known``.
+
+    A refusal promises nothing to anybody, so it stands even when the store is away (the log says so).
+    """
+    authenticated = _authenticated(known)
+    client_id = authenticated.client.id if authenticated else None
+    log_refusal(finding, error_id, client_id)
+    try:
+        if authenticated is None:
+            services.refusals.count(finding.step, finding.code)
+            return
+        services.refusals.record(
+            TokenRefused(
+                step=finding.step,
+                rule=finding.rule,
+                code=finding.code,
+                error_id=error_id,
+                pointer=finding.pointer or None,
+                expected=finding.expected,
+                found=finding.found,
+                client_id=authenticated.client.id,
+                assertion_jti=authenticated.assertion.jti,
+                clock_difference=finding.clock_difference,
+            )
+        )
+        if finding.step == "fresh_proof" and finding.pointer.startswith("header.jwk") and _PRIVATE_MEMBER in finding.detail:
+            services.audit.record(PrivateKeyExposed(where="dpop", client_id=client_id, jkt=None), durable=False)
+    except StorageUnavailable as error:
+        _log.warning("refusal not in the audit", extra={"event": {"error_id": error_id, "reason": str(error)}})
+
+
+def _authenticated(known: Facts | None) -> AuthenticatedClient | None:
+    if known is None:
+        return None
+    try:
+        found = known.authenticated_client
+    except NotYetKnown:
+        return None
+    return found if isinstance(found, AuthenticatedClient) else None

@@ -1,0 +1,23 @@
+"""A request as the endpoints see it: plain values, no HTTP objects.
+
+The front door translates once (``web/translate.py``); nothing below it parses a form or a header again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A form request to one endpoint.
+
+    ``form``: each parameter once (RFC 6749 §3.2), ``resources`` the only one that may repeat (RFC 8707 §2).
+    ``dpop``: the raw ``DPoP`` headers. ``endpoint``: public URL it was sent to, from the settings.
+    """
+
+    endpoint: str
+    form: Mapping[str, str]
+    dpop: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    has_authorization_header: bool = False
+    method: str = field(default="POST")

@@ -1,0 +1,94 @@
+"""What an accepted token request changes: the ids it spends and the entries it leaves in the audit.
+
+All of it goes to the store in one act; ``settle`` is the only write of a request.
+"""
+
+from typing import TYPE_CHECKING
+
+from tillit.attestation.rulebook import RULE_PACK_VERSION
+from tillit.protocol.dpop import Proof
+from tillit_server.audit.events import Event, GlassBroken, KeyShared, TokenIssued, ToleranceUsed
+from tillit_server.issuer.client_authentication import AuthenticatedClient
+from tillit_server.issuer.sender_constraint import shares_key
+from tillit_server.storage.ports import Claim, Settlement
+
+if TYPE_CHECKING:
+    from tillit_server.issuer.token_endpoint import TokenFacts
+
+ASSERTION = "assertion"
+PROOF = "proof"
+# Nodes may differ by so much (threat D9): an id is remembered that much longer than it could be accepted.
+SKEW = 60
+BREAK_THE_GLASS = "BTG"
+
+
+def single_use_ids(authenticated: AuthenticatedClient, proof: Proof | None) -> tuple[Claim, ...]:
+    """The ids a request spends, the assertion first.
+
+    An assertion is told by client and jti, a proof by key and jti, never by the text of the token: a
+    signature has a second valid spelling (threat J15).
+    """
+    assertion = authenticated.assertion
+    claims = [Claim(ASSERTION, f"{assertion.client_id} {assertion.jti}", assertion.expires_at + SKEW)]
+    if proof is not None:
+        claims.append(Claim(PROOF, f"{proof.jkt} {proof.jti}", proof.expires_at + SKEW))
+    return tuple(claims)
+
+
+def settlement_of(known: "TokenFacts") -> Settlement:
+    """Everything that ``known`` changes, ready for the store."""
+    audit = known.services.audit
+    return Settlement(
+        claims=single_use_ids(known.authenticated_client, known.fresh_proof),
+        entries=tuple(audit.entry(event) for event in _events(known)),
+    )
+
+
+def _events(known: "TokenFacts") -> list[Event]:
+    client, assertion = known.authenticated_client.client, known.authenticated_client.assertion
+    minted, proof = known.minted_tokens, known.fresh_proof
+    attestation = known.accepted_attestation.attestation
+    practitioner = attestation.practitioner if attestation else None
+    person = practitioner.identifier.id if practitioner and practitioner.identifier else None
+    legal_entity = practitioner.legal_entity.id if practitioner else known.accepted_attestation.organisations.parent
+    patients = tuple(p.identifier.id for p in attestation.patients if p.identifier) if attestation else ()
+    purpose = attestation.care_relationship.purpose_of_use.code if attestation else None
+    events: list[Event] = [
+        TokenIssued(
+            jti=minted.jti,
+            client_id=client.id,
+            grant=known.request.form["grant_type"],
+            legal_entity=legal_entity,
+            scope=known.narrowed_scope.scopes,
+            audience=known.narrowed_scope.api.audience,
+            issued_at=minted.claims["iat"],
+            expires_at=minted.expires_at,
+            kid=minted.kid,
+            jkt=proof.jkt if proof else "",
+            assertion_jti=assertion.jti,
+            rule_pack=RULE_PACK_VERSION if attestation else None,
+            decision_ref=attestation.care_relationship.decision_ref.id if attestation else None,
+            purpose=purpose,
+            established_by=known.basis_of_grant.established_by if attestation else None,
+            practitioner=person,
+            patients=patients,
+            assertion=assertion.token,
+        )
+    ]
+    if assertion.tolerances_used:
+        events.append(
+            ToleranceUsed(client_id=client.id, tolerances=assertion.tolerances_used, assertion_jti=assertion.jti)
+        )
+    if proof is not None and shares_key(known.authenticated_client, proof):
+        events.append(KeyShared(client_id=client.id, jkt=proof.jkt))
+    if purpose == BREAK_THE_GLASS:
+        events.append(
+            GlassBroken(
+                jti=minted.jti,
+                client_id=client.id,
+                legal_entity=legal_entity,
+                practitioner=person,
+                patients=patients,
+            )
+        )
+    return events

@@ -1,0 +1,161 @@
+"""POST /connect/token: the list of steps, in order, and the one settlement at the end."""
+
+from tillit.protocol.dpop import Proof
+from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof, invalid_request
+from tillit_server.issuer.answers import NO_STORE, Answer
+from tillit_server.issuer.attesting import Attested, accept_attestation
+from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
+from tillit_server.issuer.grants import GRANTS
+from tillit_server.issuer.grants.basis import Basis, Grant
+from tillit_server.issuer.minting import MintedToken, mint_access_token
+from tillit_server.issuer.request import Request
+from tillit_server.issuer.sender_constraint import require_proof
+from tillit_server.issuer.services import Services
+from tillit_server.issuer.settling import ASSERTION, settlement_of, single_use_ids
+from tillit_server.issuer.steps import Facts, refused, run
+from tillit_server.issuer.target import Target
+from tillit_server.issuer.targeting import narrow_scope
+from tillit_server.storage.ports import Conflict, Settlement
+
+
+class TokenFacts(Facts):
+    """What is known about a token request; each fact is set by the step of its name."""
+
+    request: Request
+    services: Services
+    now: float
+    known_grant: Grant
+    authenticated_client: AuthenticatedClient
+    fresh_proof: Proof | None
+    basis_of_grant: Basis
+    narrowed_scope: Target
+    accepted_attestation: Attested
+    minted_tokens: MintedToken
+
+    def __init__(self, request: Request, services: Services) -> None:
+        self.request = request
+        self.services = services
+        self.now = services.clock()
+
+
+def known_grant(known: TokenFacts) -> Grant:
+    """``unsupported_grant_type`` (RFC 6749 §5.2)."""
+    name = known.request.form.get("grant_type")
+    if name is None:
+        raise invalid_request("grant_type: missing", pointer="grant_type")
+    grant = GRANTS.get(name)
+    if grant is None:
+        raise OAuthError("unsupported_grant_type", "grant_type: not supported", pointer="grant_type")
+    return grant
+
+
+def authenticated_client(known: TokenFacts) -> AuthenticatedClient:
+    """``invalid_client`` (RFC 7523 §3)."""
+    return authenticate_client(known.request, known.services, known.now)
+
+
+def fresh_proof(known: TokenFacts) -> Proof | None:
+    """``invalid_dpop_proof``, ``use_dpop_nonce`` (RFC 9449 §4.3, §8)."""
+    return require_proof(known.request, known.authenticated_client, known.services, known.now)
+
+
+def allowed_grant(known: TokenFacts) -> None:
+    """``unauthorized_client`` (RFC 6749 §5.2)."""
+    if known.request.form["grant_type"] not in known.authenticated_client.client.grants:
+        raise OAuthError("unauthorized_client", "grant_type: not allowed for this client", pointer="grant_type")
+
+
+def unseen(known: TokenFacts) -> None:
+    """A spent jti costs no register call and no signature; a look only, settle stays the judge."""
+    for claim in single_use_ids(known.authenticated_client, known.fresh_proof):
+        if known.services.store.seen(claim.space, claim.key):
+            raise replayed(claim.space)
+
+
+def basis_of_grant(known: TokenFacts) -> Basis:
+    """``invalid_grant``: what the grant rests on."""
+    return known.known_grant(known.request, known.authenticated_client)
+
+
+def narrowed_scope(known: TokenFacts) -> Target:
+    """``invalid_scope``, ``invalid_target`` (RFC 6749 §3.3, RFC 8707)."""
+    return narrow_scope(known.request, known.basis_of_grant, known.services.apis)
+
+
+def accepted_attestation(known: TokenFacts) -> Attested:
+    """``access_denied``, ``invalid_authorization_details`` (RFC 9396 §5, ATT-…)."""
+    return accept_attestation(
+        known.authenticated_client,
+        known.narrowed_scope,
+        known.services,
+        known.now,
+        established_by=known.basis_of_grant.established_by,
+    )
+
+
+def minted_tokens(known: TokenFacts) -> MintedToken:
+    """The signed token (RFC 9068); it leaves only after settling."""
+    proof = known.fresh_proof
+    return mint_access_token(
+        known.authenticated_client.client,
+        known.narrowed_scope,
+        known.accepted_attestation,
+        known.services,
+        known.now,
+        basis=known.basis_of_grant,
+        jkt=proof.jkt if proof else None,
+    )
+
+
+TOKEN_STEPS = (
+    known_grant,
+    authenticated_client,
+    fresh_proof,
+    allowed_grant,
+    unseen,
+    basis_of_grant,
+    narrowed_scope,
+    accepted_attestation,
+    minted_tokens,
+)
+
+# What explain asks: everything that judges, nothing that signs.
+JUDGING_STEPS = tuple(step for step in TOKEN_STEPS if step is not minted_tokens)
+
+
+def replayed(space: str) -> OAuthError:
+    """The refusal for an id that somebody has spent: the caller itself, or a thief."""
+    if space == ASSERTION:
+        return invalid_client("the assertion was used before", pointer="client_assertion.jti")
+    return invalid_dpop_proof("payload.jti: the proof was used before", pointer="payload.jti")
+
+
+def answer_token_request(request: Request, services: Services) -> Answer:
+    """Judge, settle, answer (RFC 6749 §5.1).
+
+    Raises ``Refused``, and ``StorageUnavailable`` when what must be remembered cannot be: no token leaves
+    then.
+    """
+    known = run(TOKEN_STEPS, TokenFacts(request, services))
+    settle(known, settlement_of(known))
+    minted = known.minted_tokens
+    nonces = services.nonces
+    return Answer(
+        200,
+        {
+            "access_token": minted.token,
+            "expires_in": minted.expires_in,
+            "token_type": "DPoP" if known.fresh_proof else "Bearer",
+            "scope": " ".join(known.narrowed_scope.scopes),
+        },
+        # RFC 9449 §8.2: the nonce for the next request spares its sender a challenge
+        NO_STORE if nonces is None else (("DPoP-Nonce", nonces.issue(known.now)), *NO_STORE),
+    )
+
+
+def settle(known: TokenFacts, settlement: Settlement) -> None:
+    """Do what ``known`` changes, whole or not at all. Raises ``Refused`` for the loser of a race."""
+    try:
+        known.services.store.settle(settlement)
+    except Conflict as conflict:
+        raise refused("settle", replayed(conflict.space), known) from conflict

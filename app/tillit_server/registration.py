@@ -1,0 +1,50 @@
+"""Changes to the client registry: each is one compare-and-swap together with its entry in the audit."""
+
+from dataclasses import replace as replaced
+
+from tillit_server.audit.events import ClientAdded, ClientDisabled, ClientEnabled, ClientReplaced
+from tillit_server.issuer.clients import KIND, Client, check_scopes, client_from
+from tillit_server.storage.ports import Conflict, Put, Settlement
+from tillit_server.wiring import Installation
+
+
+class ClientExists(Exception):  # noqa: N818 (a state of the registry)
+    """A client of this id is registered."""
+
+
+class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
+    """No client of this id is registered."""
+
+
+def register(installation: Installation, client: Client, *, replace: bool, operator: str, reason: str) -> None:
+    """Write ``client``. Raises ``ClientExists`` unless ``replace``, ``ClientError``, ``StorageUnavailable``."""
+    services = installation.services
+    check_scopes(client, services.apis)
+    event = (ClientReplaced if replace else ClientAdded)(
+        client_id=client.id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
+    )
+    put = Put(KIND, client.id, client.to_record(), expect=None if replace else 0)
+    try:
+        services.store.settle(Settlement(puts=(put,), entries=(services.audit.entry(event),)))
+    except Conflict as conflict:
+        raise ClientExists(f"{client.id} is registered; --replace registers it anew") from conflict
+
+
+def set_disabled(
+    installation: Installation, client_id: str, *, disabled: bool, operator: str, reason: str
+) -> None:
+    """Disable or enable a client. Raises ``UnknownClient``, ``StorageUnavailable``."""
+    services = installation.services
+    record = services.store.records.get(KIND, client_id)
+    if record is None:
+        raise UnknownClient(f"{client_id} is not registered")
+    client = replaced(client_from(record.value), disabled=disabled)
+    event = (ClientDisabled if disabled else ClientEnabled)(
+        client_id=client_id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
+    )
+    services.store.settle(
+        Settlement(
+            puts=(Put(KIND, client_id, client.to_record(), expect=record.version),),
+            entries=(services.audit.entry(event),),
+        )
+    )

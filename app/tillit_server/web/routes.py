@@ -1,0 +1,87 @@
+"""Every URL of the service, on one page. A view translates, calls one function, translates back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from tillit_server.issuer.answers import Answer
+from tillit_server.issuer.discovery import (
+    JWKS_PATH,
+    OAUTH_CONFIGURATION,
+    OPENID_CONFIGURATION,
+    TOKEN_PATH,
+)
+from tillit_server.issuer.explain import ExplainLimit, explain_token_request
+from tillit_server.issuer.services import Services
+from tillit_server.issuer.token_endpoint import answer_token_request
+from tillit_server.web.errors import answer_error
+from tillit_server.web.translate import form_request
+
+EXPLAIN_PATH = "/explain"
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What the front door needs beside the services.
+
+    ``path``: the path of the issuer, before every URL. ``max_age``: of metadata, in seconds.
+    """
+
+    path: str
+    metadata: Mapping[str, Any]
+    max_age: int
+    explain_limit: ExplainLimit
+
+
+def make_app(services: Services, doors: Doors) -> Flask:
+    """The public application: metadata, keys, tokens, explanations."""
+    app = Flask("tillit", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = None  # translate.py counts, and answers in JSON
+    app.url_map.strict_slashes = True
+    metadata = orjson.dumps(doors.metadata)
+    cached = (("Cache-Control", f"public, max-age={doors.max_age}"), ("Access-Control-Allow-Origin", "*"))
+
+    def configuration() -> Response:
+        return Response(metadata, headers=list(cached), mimetype="application/json")
+
+    def jwks() -> Response:
+        headers = {**services.signer.jwks_headers, "Access-Control-Allow-Origin": "*"}
+        return Response(orjson.dumps(services.signer.jwks(services.clock())), headers=headers, mimetype="application/json")
+
+    def token() -> Response:
+        return respond(answer_token_request(form_request(request.environ, services.token_endpoint), services))
+
+    def explain() -> Response:
+        # What is explained is a request for the token endpoint, so that is what its proof speaks of.
+        sent = form_request(request.environ, services.token_endpoint)
+        return respond(explain_token_request(sent, services, doors.explain_limit))
+
+    routes: tuple[tuple[str, str, Callable[[], Response]], ...] = (
+        ("GET", doors.path + OPENID_CONFIGURATION, configuration),
+        ("GET", doors.path + OAUTH_CONFIGURATION, configuration),
+        ("GET", doors.path + JWKS_PATH, jwks),
+        ("POST", doors.path + TOKEN_PATH, token),
+        ("POST", doors.path + EXPLAIN_PATH, explain),
+        # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
+        *([("GET", OAUTH_CONFIGURATION + doors.path, configuration)] if doors.path else []),
+    )
+    for method, url, view in routes:
+        app.add_url_rule(url, endpoint=url, view_func=view, methods=[method], provide_automatic_options=False)
+
+    def failed(error: Exception) -> Response:
+        return respond(answer_error(error, services))
+
+    app.register_error_handler(Exception, failed)
+    app.register_error_handler(HTTPException, failed)
+    return app
+
+
+def respond(answer: Answer) -> Response:
+    """``answer`` as an HTTP response."""
+    return Response(
+        orjson.dumps(answer.body), answer.status, headers=list(answer.headers), mimetype="application/json"
+    )

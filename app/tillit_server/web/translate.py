@@ -1,0 +1,88 @@
+"""The one parsing of a form request, strict: what is not clear never gets further.
+
+It works on the WSGI environment, so that every door into the service shares it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from tillit.protocol.errors import OAuthError, invalid_request
+from tillit_server.issuer.request import Request
+
+MAX_BODY = 65_536
+MAX_FIELDS = 50
+FORM = "application/x-www-form-urlencoded"
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_REPEATABLE = "resource"  # RFC 8707 §2
+
+
+def form_request(environ: Mapping[str, Any], endpoint: str) -> Request:
+    """The form request in ``environ``, addressed to ``endpoint`` (our public URL, never the Host header).
+
+    Raises ``OAuthError`` ``invalid_request`` (400, 413 or 415).
+    """
+    if environ.get("QUERY_STRING"):
+        raise invalid_request("parameters belong in the body, not in the URL")
+    form, resources = _fields(_body(environ))
+    dpop = environ.get("HTTP_DPOP")
+    return Request(
+        endpoint=endpoint,
+        form=form,
+        # A server joins repeated headers with a comma, which no proof can hold (RFC 9449 §4.3 no. 1).
+        dpop=tuple(part.strip() for part in dpop.split(",")) if dpop is not None else (),
+        resources=resources,
+        has_authorization_header="HTTP_AUTHORIZATION" in environ,
+    )
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    media_type, _, parameters = environ.get("CONTENT_TYPE", "").partition(";")
+    charset = parameters.strip().lower()
+    if media_type.strip().lower() != FORM or charset not in {"", "charset=utf-8"}:
+        raise invalid_request_with(415, f"Content-Type: {FORM} needed")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise invalid_request_with(415, "Content-Encoding: not supported")
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length and (not length.isascii() or not length.isdigit()):
+        raise invalid_request("Content-Length: not a number")
+    if length and (len(length) > 7 or int(length) > MAX_BODY):  # noqa: PLR2004 (longer is larger)
+        raise invalid_request_with(413, f"body: more than {MAX_BODY} bytes")
+    body: bytes = environ["wsgi.input"].read(int(length) if length else MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise invalid_request_with(413, f"body: more than {MAX_BODY} bytes")
+    return body
+
+
+def _fields(body: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
+    if body.count(b"&") >= MAX_FIELDS:
+        raise invalid_request(f"body: more than {MAX_FIELDS} parameters")
+    if _BROKEN_ESCAPE.search(body) or not body.isascii():
+        raise invalid_request("body: not application/x-www-form-urlencoded")
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
+    except UnicodeDecodeError:
+        raise invalid_request("body: not UTF-8") from None
+    form: dict[str, str] = {}
+    seen: set[str] = set()
+    resources: list[str] = []
+    for name, value in pairs:
+        if _CONTROL.search(name) or _CONTROL.search(value):
+            raise invalid_request("body: control characters in a parameter")
+        if name == _REPEATABLE:
+            resources.append(value)
+            continue
+        # RFC 6749 §3.2: no parameter twice, and one without a value counts as omitted
+        if name in seen:
+            raise invalid_request("body: a parameter is given more than once")
+        seen.add(name)
+        if value:
+            form[name] = value
+    return form, tuple(resources)
+
+
+def invalid_request_with(status: int, description: str) -> OAuthError:
+    """``invalid_request`` with another status than 400."""
+    return OAuthError("invalid_request", description, status=status)
