@@ -1,13 +1,19 @@
-"""One attestation on the table: what the rules look at, with each register asked at most once per question."""
+"""One attestation on the table: what the rules look at. Each register is asked at most once per question."""
 
 from collections.abc import Iterable
 from typing import Final
 
 from tillit.attestation.circumstances import Circumstances, Party
-from tillit.attestation.findings import INVALID, Finding, Violation
-from tillit.attestation.identifiers import Kind, PersonNumber, read_person_number
-from tillit.attestation.model import Attestation
+from tillit.attestation.findings import INVALID, Finding, Violation, mention
+from tillit.attestation.identifiers import (
+    Kind,
+    PersonNumber,
+    organisation_number_fault,
+    read_person_number,
+)
+from tillit.attestation.model import Attestation, Identifier
 from tillit.attestation.registers import HprPerson, Organisation, Registers, RegisterUnavailable
+from tillit.attestation.systems import ORGANISATION_NUMBER
 
 Findings = Iterable[Finding]
 NOTHING: Final[tuple[Finding, ...]] = ()
@@ -29,7 +35,7 @@ class Case:
     def __init__(self, attestation: Attestation, party: Party, circumstances: Circumstances) -> None:
         """Raise `RegisterUnavailable` for a trust anchor without registers: it may not judge blindly."""
         if circumstances.registers is None and party is Party.TRUST_ANCHOR:
-            raise RegisterUnavailable("every register")
+            raise RegisterUnavailable("no register")
         self.attestation = attestation
         self.party = party
         self.circumstances = circumstances
@@ -45,7 +51,7 @@ class Case:
 
     @property
     def practitioner_number(self) -> str | None:
-        """The number of the practitioner as far as it is established: by the login, else by the attestation."""
+        """The practitioner's number as far as it is established: by login, else by the attestation."""
         if self.circumstances.established_by == "login":
             return self.circumstances.authenticated_person
         identifier = self.attestation.practitioner.identifier
@@ -64,6 +70,12 @@ class Case:
                 help_number=help_number,
             )
         return known
+
+    def unit_fault(self, unit: Identifier) -> str | None:
+        """What keeps a unit from being one of the register of enterprises, by system and number alone."""
+        if unit.system != ORGANISATION_NUMBER:
+            return "no organisation number"
+        return organisation_number_fault(unit.id, synthetic=self.circumstances.synthetic_identifiers)
 
     def hpr_person(self, registers: Registers) -> HprPerson | None:
         """The practitioner in HPR; asked once."""
@@ -98,3 +110,9 @@ def refuse(
 ) -> tuple[Violation]:
     """A rule's single finding."""
     return (Violation(rule, path, text, code, expected, found),)
+
+
+def wrong_system(rule: str, path: str, system: str, expected: str) -> tuple[Violation]:
+    """The finding that a member names no system, or another one than the only one allowed."""
+    text = f"{expected} needed" if system else "missing"
+    return refuse(rule, f"{path}.system", text, expected=expected, found=mention(system))

@@ -1,7 +1,7 @@
 """Code systems as data: loaded once from the package, asked by URN.
 
-A list that calls itself complete is closed: a code outside it refuses. A partial list is open: a code that looks
-like one passes, without a text. The files come from ``config/codesystems`` (linked into the package).
+A list that calls itself complete is closed: a code outside it refuses. A partial list is open: a code that
+looks like one passes, without a text. The files come from ``config/codesystems`` (linked into the package).
 """
 
 import hashlib

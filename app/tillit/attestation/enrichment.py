@@ -1,4 +1,4 @@
-"""What the trust anchor adds to an accepted attestation: names, texts, owners, the HPR number (ATT-8, ATT-29b)."""
+"""What the trust anchor adds to an accepted attestation: names, texts, owners, HPR number (ATT-8, 29b)."""
 
 from tillit.attestation.codes import CodeSystems
 from tillit.attestation.identifiers import SYSTEM_OF_KIND, kind_by_first_digits
@@ -12,9 +12,9 @@ def enrich(
 ) -> Attestation:
     """The attestation as it goes into a token, complete by what the registers and code lists say.
 
-    `person` is the national number of the practitioner who logged in; without a login the attested one stands.
-    The name comes from HPR and is absent when HPR does not know the person, as is `hpr_nr`. Expects an
-    attestation that `judge` accepted. Raises `RegisterUnavailable`.
+    `person` is the national number of the practitioner who logged in; without a login the attested one
+    stands. The name comes from HPR and is absent when HPR does not know the person, as is `hpr_nr`. Expects
+    an attestation that `judge` accepted. Raises `RegisterUnavailable`.
     """
     who, why = attestation.practitioner, attestation.care_relationship
     units = _Units(registers.organisations, who.legal_entity.id)

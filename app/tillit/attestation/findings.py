@@ -1,4 +1,4 @@
-"""What judging an attestation finds: violations, which refuse it, and remarks, which only go to the journal."""
+"""What judging an attestation finds: violations, which refuse it, and remarks for the journal."""
 
 import re
 from dataclasses import dataclass

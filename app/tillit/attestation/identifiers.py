@@ -29,7 +29,7 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 _LEAP_YEAR, _COMMON_YEAR = 2000, 2001
 _NAV_OR_HELP, _NHN, _TAX = 40, 65, 80
-"""What is added to the month: by NAV's test persons and by help numbers, by NHN, by the tax administration."""
+"""Added to the month: by NAV's test persons and by help numbers, by NHN, by the tax administration."""
 
 
 class Kind(StrEnum):
@@ -44,7 +44,7 @@ SYSTEM_OF_KIND: Final = {Kind.F_NUMBER: F_NUMBER, Kind.D_NUMBER: D_NUMBER, Kind.
 
 
 class PersonNumber(NamedTuple):
-    """What a person's number turned out to be: its kind, or the fault that makes it none (never the value)."""
+    """What a person's number turned out to be: its kind, or the fault that makes it none; not its value."""
 
     kind: Kind | None
     fault: str | None
@@ -59,10 +59,9 @@ def read_person_number(
     administration, NHN and NAV. A month of 41 to 52 is ambiguous: `help_number`, that is, a system which says
     H-number, makes it a help number, anything else one of NAV's test persons.
     """
-    if not _ELEVEN.fullmatch(number):
-        return PersonNumber(None, "eleven digits needed")
-    if not _check_digits_fit(number, relaxed=now >= RELAXED_FROM):
-        return PersonNumber(None, "check digits do not fit")
+    fault = _form_fault(number, now)
+    if fault:
+        return PersonNumber(None, fault)
     first = number[0]
     if first >= "8":
         return PersonNumber(Kind.H_NUMBER, None)
@@ -131,6 +130,12 @@ def decision_id_valid(text: str) -> bool:
 def is_uuid(text: str) -> bool:
     """Whether this is a UUID of any version in either case (RFC 9562 §4)."""
     return _UUID.fullmatch(text) is not None
+
+
+def _form_fault(number: str, now: float) -> str | None:
+    if not _ELEVEN.fullmatch(number):
+        return "eleven digits needed"
+    return None if _check_digits_fit(number, relaxed=now >= RELAXED_FROM) else "check digits do not fit"
 
 
 def _check_digits_fit(number: str, *, relaxed: bool) -> bool:

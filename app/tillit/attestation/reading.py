@@ -26,7 +26,8 @@ from tillit.attestation.systems import NATIONAL_IDENTIFIERS, PERSON_NUMBERS, can
 MOST_PATIENTS: Final = 50
 MOST_FAULTS: Final = 20
 """Reading stops reporting after this many faults, so that nonsense costs no more than sense."""
-LONGEST_NAME: Final = 200
+UNREADABLE: Final = frozenset({"object", "array", "string"})
+"""What a fault expects when nothing of the member could be read; unknown members expect none of these."""
 
 _IDENTIFIER: Final = frozenset({"id", "name", "system", "authority"})
 _CODING: Final = frozenset({"code", "text", "system", "assigner"})
@@ -112,10 +113,10 @@ class Reader:
             self.notes.append("N-6: patients is an object")
             value = [value]
         if type(value) is not list:
-            self._fault("patients", "array needed" if "patients" in parent else "missing")
+            self._fault("patients", "array needed" if "patients" in parent else "missing", "array")
             return ()
         if len(value) > MOST_PATIENTS:
-            self._fault("patients", f"at most {MOST_PATIENTS}")
+            self._fault("patients", f"at most {MOST_PATIENTS}", "array")
             return ()
         return tuple(self._patient(element, f"patients[{index}]") for index, element in enumerate(value))
 
@@ -186,7 +187,7 @@ class Reader:
         value = members.get(key, "")
         if type(value) is str:
             return value
-        self._fault(f"{path}.{key}", "string needed")
+        self._fault(f"{path}.{key}", "string needed", "string")
         return ""
 
     def _object(
@@ -202,9 +203,9 @@ class Reader:
         if type(value) is dict:
             return value if value.keys() <= allowed else self._members(value, allowed, path)
         if key in parent:
-            self._fault(path, "object needed")
+            self._fault(path, "object needed", "object")
         elif required:
-            self._fault(path, "missing")
+            self._fault(path, "missing", "object")
         return None
 
     def _members(self, value: dict[str, Any], allowed: frozenset[str], path: str) -> dict[str, Any]:
@@ -235,6 +236,6 @@ class Reader:
         text = f"unknown member {shown}" if shown else "unknown member"
         self._fault(path, f"{text} ({nearest[0]}?)" if nearest else text)
 
-    def _fault(self, path: str, text: str) -> None:
+    def _fault(self, path: str, text: str, expected: str | None = None) -> None:
         if len(self.faults) < MOST_FAULTS:
-            self.faults.append(Violation("ATT-SHAPE", path, text))
+            self.faults.append(Violation("ATT-SHAPE", path, text, expected=expected))

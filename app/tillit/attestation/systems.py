@@ -56,4 +56,7 @@ def canonical_oid(system: str) -> str:
 
 def is_absolute_uri(system: str) -> bool:
     """Whether a system is an absolute URI of at most 256 characters (RFC 3986 §4.3; RFC 8141 for URNs)."""
-    return len(system) <= LONGEST_SYSTEM and _ABSOLUTE.fullmatch(system) is not None
+    if len(system) > LONGEST_SYSTEM:
+        return False
+    form = _OID if system[:8].lower() == "urn:oid:" else _ABSOLUTE
+    return form.fullmatch(system) is not None

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from tillit.attestation.case import NOTHING, Case, Findings, refuse
+from tillit.attestation.case import NOTHING, Case, Findings
 from tillit.attestation.findings import EXPIRED, INVALID, Violation
-from tillit.attestation.model import LIFETIME, NO_TIME
+from tillit.attestation.model import LIFETIME
 
 AHEAD: Final = 10
 """Seconds a `toa` may lie in the future, and later than the `iat` of the JWT that carried it."""
@@ -15,22 +15,25 @@ SHORTEST_TOKEN: Final = 1
 
 
 def seconds_since_1970(case: Case) -> Findings:
-    """ATT-58a: `toa` is a whole number of Unix seconds, not in the future, not after its carrier was signed."""
+    """ATT-58a: `toa` is a whole number of Unix seconds, neither to come nor later than its carrier."""
     toa = case.attestation.toa
     circumstances = case.circumstances
-    if case.attestation.toa_from_carrier and circumstances.toa_required:
-        return refuse("ATT-58a", "toa", "missing", expected="integer")
-    if toa == NO_TIME or toa < 0:
-        return refuse("ATT-58a", "toa", "whole seconds since 1970-01-01T00:00:00Z needed", expected="integer")
-    if toa > MILLISECONDS:
-        return refuse("ATT-58a", "toa", "in milliseconds, seconds needed", expected="seconds")
-    if toa > circumstances.now + AHEAD:
-        ahead = toa - circumstances.now
-        return (Violation("ATT-58a", "toa", "in the future", INVALID, clock_difference=ahead),)
     carrier = circumstances.carrier_iat
-    if carrier is not None and toa > carrier + AHEAD:
-        return refuse("ATT-58a", "toa", "later than the iat of the JWT that carries it")
-    return NOTHING
+    difference: float | None = None
+    if case.attestation.toa_from_carrier and circumstances.toa_required:
+        text = "missing"
+    elif toa < 0:
+        text = "whole seconds since 1970-01-01T00:00:00Z needed"
+    elif toa > MILLISECONDS:
+        text = "in milliseconds, seconds needed"
+    elif toa > circumstances.now + AHEAD:
+        text, difference = "in the future", toa - circumstances.now
+    elif carrier is not None and toa > carrier + AHEAD:
+        text = "later than the iat of the JWT that carries it"
+    else:
+        return NOTHING
+    code = "invalid_token" if case.at_source else INVALID
+    return (Violation("ATT-58a", "toa", text, code, "integer, seconds", clock_difference=difference),)
 
 
 def fresh(case: Case) -> Findings:

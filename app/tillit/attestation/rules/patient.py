@@ -1,8 +1,7 @@
 """Rules on where the patient is treated (ATT-49 to ATT-57)."""
 
-from tillit.attestation.case import NOTHING, Case, Findings, refuse
-from tillit.attestation.findings import Remark, Violation, mention
-from tillit.attestation.identifiers import organisation_number_fault
+from tillit.attestation.case import NOTHING, Case, Findings, refuse, wrong_system
+from tillit.attestation.findings import Remark, Violation
 from tillit.attestation.model import Identifier
 from tillit.attestation.systems import ORGANISATION_NUMBER
 
@@ -16,12 +15,11 @@ def unit_of_the_contact(case: Case) -> Findings:
 
 def inside_the_enterprise(case: Case) -> Findings:
     """ATT-51: the patient's point of care lies in the practitioner's own enterprise (X-8)."""
-    legal_entity = case.attestation.practitioner.legal_entity
-    if case.registers is None or _fault(case, legal_entity):
+    if case.registers is None or case.unit_fault(case.attestation.practitioner.legal_entity):
         return
     for index, patient in enumerate(case.attestation.patients):
         unit = patient.point_of_care
-        if unit is None or _fault(case, unit) or case.belongs(case.registers, unit.id):
+        if unit is None or case.unit_fault(unit) or case.belongs(case.registers, unit.id):
             continue
         yield Violation("ATT-51", f"patients[{index}].point_of_care", "not a unit of legal_entity")
 
@@ -46,14 +44,6 @@ def _numbered(case: Case, unit: Identifier, path: str) -> Findings:
     if not unit.id:
         return refuse("ATT-49", f"{path}.id", "missing")
     if unit.system != ORGANISATION_NUMBER:
-        text = f"{ORGANISATION_NUMBER} needed" if unit.system else "missing"
-        found = mention(unit.system)
-        return refuse("ATT-49", f"{path}.system", text, expected=ORGANISATION_NUMBER, found=found)
-    fault = _fault(case, unit)
+        return wrong_system("ATT-49", path, unit.system, ORGANISATION_NUMBER)
+    fault = case.unit_fault(unit)
     return refuse("ATT-49", f"{path}.id", fault) if fault else NOTHING
-
-
-def _fault(case: Case, unit: Identifier) -> str | None:
-    if unit.system != ORGANISATION_NUMBER:
-        return "no organisation number"
-    return organisation_number_fault(unit.id, synthetic=case.circumstances.synthetic_identifiers)
