@@ -39,8 +39,7 @@ class AccessToken:
     claims: Mapping[str, Any] = field(repr=False)
 
 
-def make_access_token(
-    key: SigningKey,
+def access_token_claims(
     *,
     issuer: str,
     subject: str,
@@ -52,8 +51,8 @@ def make_access_token(
     jkt: str | None,
     jti: str | None = None,
     claims: Mapping[str, Any],
-) -> tuple[str, dict[str, Any]]:
-    """Make an access token (RFC 9068 section 2); give it and its payload. ``lifetime`` in seconds.
+) -> dict[str, Any]:
+    """Give the payload of an access token (RFC 9068 section 2.2). ``lifetime`` in seconds.
 
     Raises ValueError when ``claims`` names a claim that the token writes itself.
     """
@@ -69,13 +68,42 @@ def make_access_token(
     }
     if jkt is not None:
         payload["cnf"] = {"jkt": jkt}
-    payload |= {
+    return payload | {
         "scope": list(scope),
         "client_id": client_id,
         "sub": subject,
         "jti": jti or secrets.token_hex(16).upper(),
         **claims,
     }
+
+
+def make_access_token(
+    key: SigningKey,
+    *,
+    issuer: str,
+    subject: str,
+    audience: str,
+    client_id: str,
+    scope: Sequence[str],
+    now: float,
+    lifetime: int,
+    jkt: str | None,
+    jti: str | None = None,
+    claims: Mapping[str, Any],
+) -> tuple[str, dict[str, Any]]:
+    """Make and sign an access token (RFC 9068 section 2); give it and its payload."""
+    payload = access_token_claims(
+        issuer=issuer,
+        subject=subject,
+        audience=audience,
+        client_id=client_id,
+        scope=scope,
+        now=now,
+        lifetime=lifetime,
+        jkt=jkt,
+        jti=jti,
+        claims=claims,
+    )
     return sign({"typ": TYP}, payload, key), payload
 
 

@@ -74,3 +74,13 @@ def require_unexpired(claims: Mapping[str, Any], now: float, *, leeway: int) -> 
             clock_difference=known - now,
         )
     return expires
+
+
+def with_numeric_iat(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the claims with an ``iat`` written as digits in a string turned into a number, if it is one."""
+    written = claims.get("iat")
+    if type(written) is not str or not written.isascii() or not written.isdigit():
+        return claims
+    if len(written) > len(str(_LATEST)):
+        raise Rejected("not a whole number of seconds", "payload.iat")
+    return {**claims, "iat": int(written)}

@@ -75,10 +75,21 @@ class UnverifiedJWS:
 def read_jws(
     token: str | bytes, *, max_bytes: int = MAX_TOKEN_BYTES, allow_jwk: bool = False
 ) -> UnverifiedJWS:
-    """Read one compact JWS whose payload is a JSON object (RFC 7515 section 5.2 steps 1 to 7).
+    """Read one compact JWS whose payload is a JSON object, that is a JWT (RFC 7519 section 7.2).
 
     ``max_bytes`` is compared before anything is decoded. ``allow_jwk`` lets the header bring a public
     key, which only a DPoP proof may. Raises Rejected, never anything else.
+    """
+    header, payload, signing_input, signature = read_compact(token, max_bytes, allow_jwk=allow_jwk)
+    return UnverifiedJWS(header, _object(payload, "payload"), signing_input, signature)
+
+
+def read_compact(
+    token: str | bytes, max_bytes: int = MAX_TOKEN_BYTES, *, allow_jwk: bool = False
+) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+    """Take a compact JWS apart (RFC 7515 section 5.2 steps 1 to 7), whatever its payload is.
+
+    Gives header, payload, signing input and signature. Raises Rejected, never anything else.
     """
     if len(token) > max_bytes:
         raise Rejected("token too large", expected=f"at most {max_bytes} bytes", found=len(token))
@@ -91,6 +102,13 @@ def read_jws(
         raise Rejected("not a compact JWS of three parts", found=f"{token.count(b'.') + 1} parts")
     header_part, payload_part, signature_part = parts
     header = _object(_decode(header_part, "header"), "header")
+    _require_header(header, allow_jwk=allow_jwk)
+    payload = _decode(payload_part, "payload")
+    signature = _decode(signature_part, "signature")
+    return header, payload, token[: len(header_part) + 1 + len(payload_part)], signature
+
+
+def _require_header(header: dict[str, Any], *, allow_jwk: bool) -> None:
     alg = header.get("alg")
     if type(alg) is not str or alg not in GATE_ALGORITHMS:
         raise Rejected("algorithm missing or not allowed", "header.alg", found=alg)
@@ -100,10 +118,6 @@ def read_jws(
                 raise Rejected("header member not allowed", f"header.{name}")
     if "kid" in header:
         _require_kid(header["kid"])
-    signature = _decode(signature_part, "signature")
-    claims = _object(_decode(payload_part, "payload"), "payload")
-    signing_input = token[: len(header_part) + 1 + len(payload_part)]
-    return UnverifiedJWS(header, claims, signing_input, signature)
 
 
 def read_json(data: bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_JSON_BYTES) -> Any:
