@@ -1,0 +1,47 @@
+"""The consumer's half of the rulebook: an attestation is made, and judged, before anything is sent."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tillit.attestation.findings import Violation
+from tillit.attestation.model import Attestation
+from tillit.attestation.rulebook import Circumstances, Party, examine, judge
+from tillit.attestation.wire import ATTESTATION_TYPE, to_claim
+from tillit.client.errors import NotSent
+
+Attest = Attestation | Mapping[str, Any] | Callable[[], Attestation | Mapping[str, Any]]
+"""What the owner gives: a ready attestation, its JSON form, or a function that decides and attests anew.
+
+JSON without `toa` is stamped with the present moment each time it is used; a ready `toa` is never changed.
+"""
+
+
+def attest(source: Attest, *, now: float, synthetic_identifiers: bool) -> Attestation:
+    """Make an attestation for this moment and judge it as the consumer. Raises `NotSent`."""
+    made = source() if callable(source) else source
+    circumstances = Circumstances(
+        now=now,
+        carrier_iat=int(now),
+        # In this grant nobody logs in at the issuer: the enterprise says who its practitioner is.
+        established_by="legal_entity",
+        synthetic_identifiers=synthetic_identifiers,
+    )
+    if isinstance(made, Attestation):
+        _refuse(judge(made, Party.CONSUMER, circumstances))
+        return made
+    value = {"type": ATTESTATION_TYPE, **made}
+    result = examine(value, carrier_iat=int(now), party=Party.CONSUMER, circumstances=circumstances)
+    if result.attestation is None:
+        _refuse(result.violations)
+        raise NotSent(NotSent.ATTESTATION_REFUSED, "not an attestation")
+    return result.attestation
+
+
+def to_details(attestation: Attestation) -> dict[str, Any]:
+    """Give the attestation in strict spelling, with its type, for `assertion_details` (RFC 9396 §2)."""
+    return {"type": ATTESTATION_TYPE, **to_claim(attestation)}
+
+
+def _refuse(violations: Sequence[Violation]) -> None:
+    if violations:
+        raise NotSent(NotSent.ATTESTATION_REFUSED, violations[0].description, violations)

@@ -1,0 +1,59 @@
+"""How asking for access can fail. Four classes; branch on `code`, never on text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tillit.attestation.findings import Violation
+
+
+class ClientError(Exception):
+    """Base of the four. `code` is a constant, `cause` holds facts by name; neither holds personal data."""
+
+    def __init__(self, code: str, detail: str = "", **cause: Any) -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.cause: Mapping[str, Any] = cause
+
+
+class NotSent(ClientError):  # noqa: N818, reads as what happened
+    """Nothing left this machine. `code` is `ATTESTATION_REFUSED`, `CONTEXT_CLOSED` or `INSECURE_URL`.
+
+    With `ATTESTATION_REFUSED`, `violations` says which rules refused and where in the attestation.
+    """
+
+    ATTESTATION_REFUSED = "attestation_refused"
+    CONTEXT_CLOSED = "context_closed"
+    INSECURE_URL = "insecure_url"
+
+    def __init__(self, code: str, detail: str = "", violations: Sequence[Violation] = ()) -> None:
+        super().__init__(code, detail, violations=tuple(violations))
+        self.violations = tuple(violations)
+
+
+class Unreachable(ClientError):  # noqa: N818, reads as what happened
+    """No usable answer came. `code` is one of `tillit.outbound.TransportError`, such as `timed_out`."""
+
+
+class BadAnswer(ClientError):  # noqa: N818, reads as what happened
+    """The server's answer breaks the protocol. `code` is one of the constants; the answer is not used."""
+
+    NOT_JSON = "not_json"
+    NO_ACCESS_TOKEN = "no_access_token"  # noqa: S105, an error code
+    NOT_SENDER_CONSTRAINED = "not_sender_constrained"
+    BAD_EXPIRES_IN = "bad_expires_in"
+    BAD_SCOPE = "bad_scope"
+    NO_TOKEN_ENDPOINT = "no_token_endpoint"  # noqa: S105, an error code
+
+
+class ServerRefused(ClientError):  # noqa: N818, reads as what happened
+    """The server said no. `code` is its OAuth error, such as `invalid_authorization_details`.
+
+    `description` is its explanation, which begins with the rule where a rule refused; `retry_after` is in
+    seconds.
+    """
+
+    def __init__(self, code: str, description: str, status: int, retry_after: int | None = None) -> None:
+        super().__init__(code, description, status=status, retry_after=retry_after)
+        self.description = description
+        self.status = status
+        self.retry_after = retry_after

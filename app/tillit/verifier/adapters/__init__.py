@@ -1,0 +1,1 @@
+"""Edges to web frameworks: translate a request, call `Verifier.verify` once, translate the answer back."""
