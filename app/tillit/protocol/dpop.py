@@ -10,8 +10,16 @@ from typing import Any, Final
 
 from tillit.protocol import claims as check
 from tillit.protocol.errors import OAuthError, Rejected, use_dpop_nonce
-from tillit.protocol.gate import read_jws
-from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, base64url, load_public_jwk, sign, verify
+from tillit.protocol.gate import UnverifiedJWS, read_jws
+from tillit.protocol.jose import (
+    ALGORITHMS,
+    PublicKey,
+    SigningKey,
+    base64url,
+    load_public_jwk,
+    sign,
+    verify_bytes,
+)
 from tillit.protocol.key_quality import refuse_private_members
 from tillit.protocol.nonces import Nonces
 
@@ -29,6 +37,7 @@ _URL: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_IN_URLS: Final = re.compile(r"[^\x21-\x7e]|[\\\"<>^`{|}]")
+_KEY_MEMBERS: Final = frozenset({"kty", "crv", "x", "y", "n", "e", "alg"})
 _DEFAULT_PORT: Final = {"http": "80", "https": "443"}
 
 
@@ -117,20 +126,14 @@ def _check(
     if len(headers) != 1 or "," in headers[0]:
         raise Rejected("exactly one DPoP header is needed", found=f"{len(headers)} headers")
     jws = read_jws(headers[0], allow_jwk=True)
-    header, payload = jws.header, jws.claims
+    payload = jws.claims
     # 3: all claims are there
     jti = check.text(payload, "jti", max_length=MAX_JTI_LENGTH)
     method_claimed = check.text(payload, "htm", max_length=32)
     url_claimed = check.text(payload, "htu", max_length=_MAX_URL_LENGTH)
     issued_at = check.required_instant(payload, "iat")
-    # 4 and 5: type and algorithm; 7: no private key (6, the signature, comes last)
-    if header.get("typ") != TYP:
-        raise Rejected("wrong type", "header.typ", expected=TYP, found=header.get("typ"))
-    if jws.alg not in algorithms:
-        raise Rejected(
-            "algorithm not allowed here", "header.alg", expected=" ".join(algorithms), found=jws.alg
-        )
-    jwk = _public_jwk(header)
+    # 4, 5 and 7: type, algorithm, no private key
+    jwk = _public_jwk(jws, algorithms)
     # 8 and 9: this method, this address
     if method_claimed != method:
         raise Rejected("for another method", "payload.htm", expected=method, found=method_claimed)
@@ -143,8 +146,7 @@ def _check(
     if nonces is not None and (nonce is None or not nonces.valid(nonce, now)):
         raise use_dpop_nonce(nonces.issue(now))
     # 6: the signature, by the key in the header
-    key = load_public_jwk(jwk, algorithms=algorithms)
-    verify(jws, (key,), algorithms=algorithms)
+    key = _signer(jws, jwk, algorithms)
     # 12: for this access token, by the key it is bound to
     if access_token is not None:
         _require_hash(payload, access_token)
@@ -153,7 +155,14 @@ def _check(
     return Proof(key.thumbprint, jti, issued_at, nonce, jws.alg, issued_at + MAX_AGE, key)
 
 
-def _public_jwk(header: Mapping[str, Any]) -> Mapping[str, Any]:
+def _public_jwk(jws: UnverifiedJWS, algorithms: Collection[str]) -> Mapping[str, Any]:
+    header = jws.header
+    if header.get("typ") != TYP:
+        raise Rejected("wrong type", "header.typ", expected=TYP, found=header.get("typ"))
+    if jws.alg not in algorithms:
+        raise Rejected(
+            "algorithm not allowed here", "header.alg", expected=" ".join(algorithms), found=jws.alg
+        )
     jwk = header.get("jwk")
     if type(jwk) is not dict:
         raise Rejected("missing or not an object", "header.jwk")
@@ -161,10 +170,17 @@ def _public_jwk(header: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("x5c", "x5u"):
         if name in jwk:
             raise Rejected("member not allowed", f"jwk.{name}")
-    if "kid" in header and header["kid"] != jwk.get("kid", header["kid"]):
-        raise Rejected("does not name the key in the header", "header.kid")
-    # The key names itself here, so its other names mean nothing.
-    return {name: value for name, value in jwk.items() if name not in {"kid", "use", "key_ops"}}
+    # What makes the key, and its alg; the other members say nothing to us (RFC 9449 section 4.2).
+    return {name: value for name, value in jwk.items() if name in _KEY_MEMBERS}
+
+
+def _signer(jws: UnverifiedJWS, jwk: Mapping[str, Any], algorithms: Collection[str]) -> PublicKey:
+    key = load_public_jwk(jwk, algorithms=algorithms)
+    if jws.alg not in key.algs:
+        raise Rejected("algorithm is not the one of the key", "header.alg", expected=key.alg, found=jws.alg)
+    if not verify_bytes(jws.signing_input, jws.signature, key, jws.alg):
+        raise Rejected("signature does not verify", "signature")
+    return key
 
 
 def _require_timely(payload: Mapping[str, Any], issued_at: int, now: float) -> None:

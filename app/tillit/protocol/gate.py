@@ -8,9 +8,12 @@ are what this module is for.
 
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import accumulate
 from string import ascii_letters, digits
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 import orjson
@@ -24,6 +27,7 @@ MAX_ASSERTION_BYTES: Final = 24576
 MAX_JSON_BYTES: Final = 262_144
 MAX_DEPTH: Final = 32
 MAX_KID_LENGTH: Final = 256
+_CACHED_HEADERS: Final = 1024
 
 GATE_ALGORITHMS: Final = frozenset({"ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA", "RS256"})
 """What may pass at all; each intake narrows it further. No ``none`` and no HMAC, ever."""
@@ -55,7 +59,7 @@ _MAX_INTEGER: Final = 2**53
 class UnverifiedJWS:
     """A compact JWS that has passed the gate. Nothing in it is verified; ``claims`` least of all."""
 
-    header: dict[str, Any]
+    header: Mapping[str, Any]
     claims: dict[str, Any] = field(repr=False)
     signing_input: bytes = field(repr=False)
     signature: bytes = field(repr=False)
@@ -86,7 +90,7 @@ def read_jws(
 
 def read_compact(
     token: str | bytes, max_bytes: int = MAX_TOKEN_BYTES, *, allow_jwk: bool = False
-) -> tuple[dict[str, Any], bytes, bytes, bytes]:
+) -> tuple[Mapping[str, Any], bytes, bytes, bytes]:
     """Take a compact JWS apart (RFC 7515 section 5.2 steps 1 to 7), whatever its payload is.
 
     Gives header, payload, signing input and signature. Raises Rejected, never anything else.
@@ -101,14 +105,16 @@ def read_compact(
     if len(parts) != 3:  # noqa: PLR2004, header.payload.signature
         raise Rejected("not a compact JWS of three parts", found=f"{token.count(b'.') + 1} parts")
     header_part, payload_part, signature_part = parts
-    header = _object(_decode(header_part, "header"), "header")
-    _require_header(header, allow_jwk=allow_jwk)
+    header = _header(header_part, allow_jwk)
     payload = _decode(payload_part, "payload")
     signature = _decode(signature_part, "signature")
     return header, payload, token[: len(header_part) + 1 + len(payload_part)], signature
 
 
-def _require_header(header: dict[str, Any], *, allow_jwk: bool) -> None:
+@lru_cache(maxsize=_CACHED_HEADERS)
+def _header(part: bytes, allow_jwk: bool) -> Mapping[str, Any]:  # noqa: FBT001, a cache key
+    """Read a header. The same one comes with every token of a key, so it is read once; read-only."""
+    header = _object(_decode(part, "header"), "header")
     alg = header.get("alg")
     if type(alg) is not str or alg not in GATE_ALGORITHMS:
         raise Rejected("algorithm missing or not allowed", "header.alg", found=alg)
@@ -116,8 +122,9 @@ def _require_header(header: dict[str, Any], *, allow_jwk: bool) -> None:
         for name in sorted(_FORBIDDEN.intersection(header)):
             if not (name == "jwk" and allow_jwk):
                 raise Rejected("header member not allowed", f"header.{name}")
-    if "kid" in header:
-        _require_kid(header["kid"])
+    if "kid" in header and not is_key_id(header["kid"]):
+        raise Rejected("key id is not a short printable string", "header.kid")
+    return MappingProxyType(header)
 
 
 def read_json(data: bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_JSON_BYTES) -> Any:
@@ -136,7 +143,7 @@ def read_json(data: bytes, *, max_depth: int = MAX_DEPTH, max_bytes: int = MAX_J
     if (
         _is_own_serialisation(data, value)
         and data.count(b"{") + data.count(b"[") <= max_depth
-        and b"\\u0000" not in data
+        and (b"\\" not in data or b"\\u0000" not in data)
         and _SIXTEEN_DIGITS not in data.translate(_DIGITS)
     ):
         return value
@@ -188,9 +195,9 @@ def _object(data: bytes, pointer: str) -> dict[str, Any]:
     return value
 
 
-def _require_kid(kid: object) -> None:
-    if type(kid) is not str or not 0 < len(kid) <= MAX_KID_LENGTH or not kid.isprintable():
-        raise Rejected("key id is not a short printable string", "header.kid")
+def is_key_id(value: object) -> bool:
+    """Tell whether a value may name a key: a printable string of 1 to 256 characters."""
+    return type(value) is str and 0 < len(value) <= MAX_KID_LENGTH and value.isprintable()
 
 
 def _scrutinise(data: bytes, value: Any, max_depth: int) -> None:

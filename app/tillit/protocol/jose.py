@@ -75,7 +75,7 @@ _LIBRARY: Final[Mapping[str, RSAPSSAlgorithm | RSAAlgorithm | OKPAlgorithm]] = {
 
 
 def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: SigningKey) -> str:
-    """Make a compact JWS (RFC 7515 section 5.1); ``alg`` and (unless ``jwk`` is there) ``kid`` are the key's."""
+    """Make a compact JWS (RFC 7515 section 5.1). ``alg`` is the key's, ``kid`` too but for ``jwk``."""
     own = {"alg": key.alg} if "jwk" in header else {"alg": key.alg, "kid": key.kid}
     text = f"{base64url(orjson.dumps({**header, **own}))}.{base64url(orjson.dumps(claims))}"
     return f"{text}.{base64url(sign_bytes(text.encode('ascii'), key))}"

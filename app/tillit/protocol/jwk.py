@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from tillit.protocol import key_quality
 from tillit.protocol.errors import Rejected
-from tillit.protocol.gate import MAX_KID_LENGTH
+from tillit.protocol.gate import is_key_id
 
 ALGORITHMS: Final = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA")
 """The default allow-list. RS256 is accepted only where a caller's own allow-list names it."""
@@ -112,16 +112,19 @@ def load_public_jwk(jwk: Mapping[str, Any], *, algorithms: Collection[str] = ALG
     """
     key_quality.refuse_private_members(jwk)
     _require_signature_use(jwk)
-    members, material, print_, possible = _load(jwk)
-    alg = jwk.get("alg")
-    if alg is not None:
-        if type(alg) is not str or alg not in algorithms or alg not in possible:
-            raise Rejected("algorithm not allowed for this key", "jwk.alg", found=alg)
-        possible = frozenset({alg})
-    kid = jwk.get("kid", print_)
-    if type(kid) is not str or not 0 < len(kid) <= MAX_KID_LENGTH or not kid.isprintable():
+    kty, alg, kid = jwk.get("kty"), jwk.get("alg"), jwk.get("kid")
+    if type(kty) is not str or kty not in _LOADERS:
+        raise Rejected("key type not allowed", "jwk.kty", expected="EC, OKP or RSA", found=kty)
+    if alg is not None and (type(alg) is not str or alg not in algorithms):
+        raise Rejected("algorithm not allowed here", "jwk.alg", found=alg)
+    if "kid" in jwk and not is_key_id(kid):
         raise Rejected("key id is not a short printable string", "jwk.kid")
-    return PublicKey(kid, alg, jwk["kty"], print_, possible, members, material)
+    names, load = _LOADERS[kty]
+    values = [jwk.get(name) for name in names]
+    for name, value in zip(names, values, strict=True):
+        if type(value) is not str:
+            raise Rejected("missing or not a string", f"jwk.{name}")
+    return load(alg, kid, *values)
 
 
 def load_public_jwks(
@@ -162,48 +165,47 @@ def _require_signature_use(jwk: Mapping[str, Any]) -> None:
         raise Rejected("key is not for verification", "jwk.key_ops", expected="verify")
 
 
-_Loaded = tuple[tuple[tuple[str, str], ...], Any, str, frozenset[str]]
+def _public_key(
+    alg: str | None,
+    kid: str | None,
+    members: dict[str, str],
+    possible: frozenset[str],
+    material: PublicMaterial,
+) -> PublicKey:
+    if alg is not None:
+        if alg not in possible:
+            raise Rejected("algorithm does not fit this key", "jwk.alg", found=alg)
+        possible = frozenset({alg})
+    name = thumbprint(members)
+    return PublicKey(kid or name, alg, members["kty"], name, possible, tuple(members.items()), material)
 
 
-def _load(jwk: Mapping[str, Any]) -> _Loaded:
-    """Give members, key, thumbprint and possible algorithms; public keys only, so they may be cached."""
-    kty = jwk.get("kty")
-    loader = _LOADERS.get(kty) if type(kty) is str else None
-    if loader is None:
-        raise Rejected("key type not allowed", "jwk.kty", expected="EC, OKP or RSA", found=kty)
-    names, load = loader
-    values = [jwk.get(name) for name in names]
-    for name, value in zip(names, values, strict=True):
-        if type(value) is not str:
-            raise Rejected("missing or not a string", f"jwk.{name}")
-    return load(*values)
-
-
+# Public keys may be cached: a DPoP key comes with every request. Verified tokens never are.
 @lru_cache(maxsize=_CACHED_KEYS)
-def _load_ec(crv: str, x: str, y: str) -> _Loaded:
+def _load_ec(alg: str | None, kid: str | None, crv: str, x: str, y: str) -> PublicKey:
     members = {"kty": "EC", "crv": crv, "x": x, "y": y}
     _, x_octets, y_octets = key_quality.ec_coordinates(members)
-    alg, curve = EC_CURVES[crv]
-    key = ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x_octets + y_octets)
-    return tuple(members.items()), key, thumbprint(members), frozenset({alg})
+    own_alg, curve = EC_CURVES[crv]
+    material = ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x_octets + y_octets)
+    return _public_key(alg, kid, members, frozenset({own_alg}), material)
 
 
 @lru_cache(maxsize=_CACHED_KEYS)
-def _load_rsa(n: str, e: str) -> _Loaded:
+def _load_rsa(alg: str | None, kid: str | None, n: str, e: str) -> PublicKey:
     members = {"kty": "RSA", "n": n, "e": e}
     modulus, exponent = key_quality.rsa_numbers(members)
-    key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
-    return tuple(members.items()), key, thumbprint(members), RSA_ALGORITHMS
+    material = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    return _public_key(alg, kid, members, RSA_ALGORITHMS, material)
 
 
 @lru_cache(maxsize=_CACHED_KEYS)
-def _load_okp(crv: str, x: str) -> _Loaded:
+def _load_okp(alg: str | None, kid: str | None, crv: str, x: str) -> PublicKey:
     members = {"kty": "OKP", "crv": crv, "x": x}
-    key = ed25519.Ed25519PublicKey.from_public_bytes(key_quality.ed25519_point(members))
-    return tuple(members.items()), key, thumbprint(members), frozenset({"EdDSA"})
+    material = ed25519.Ed25519PublicKey.from_public_bytes(key_quality.ed25519_point(members))
+    return _public_key(alg, kid, members, frozenset({"EdDSA"}), material)
 
 
-_LOADERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[..., _Loaded]]]] = {
+_LOADERS: Final[Mapping[str, tuple[tuple[str, ...], Callable[..., PublicKey]]]] = {
     "EC": (("crv", "x", "y"), _load_ec),
     "RSA": (("n", "e"), _load_rsa),
     "OKP": (("crv", "x"), _load_okp),
