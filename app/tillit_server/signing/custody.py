@@ -8,10 +8,11 @@ passphrase. Nothing is ever encrypted with the master key itself, only with keys
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,20 @@ class Custody:
         self._seal_key = AESGCM(_derive(master, "seal"))
         self._mac_key = _derive(master, "authenticate")
         self.master_id = _master_id(master)
+        self._directory = directory
         self.guard = Guard(directory, self.authenticate)
 
     def __repr__(self) -> str:
         return f"Custody(master_id={self.master_id!r})"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold off the other processes of this host that want the same; raises ``CustodyError``."""
+        try:
+            with locked(self._directory):
+                yield
+        except OSError as error:
+            raise CustodyError(f"{self._directory}: cannot be written ({error.strerror})") from None
 
     def seal(self, plain: bytes, *, context: str) -> str:
         """Encrypt (AES-256-GCM, random nonce).
@@ -97,10 +108,13 @@ def open_custody(
     """
     private_directory(directory, make=make)
     path = directory / MASTER_FILE
-    passphrase = None if passphrase_file is None else _passphrase(passphrase_file, make=make)
-    data = read_secret(path)
-    if data is None and make:
-        data = _make_master(path, passphrase, scrypt_cost)
+    try:
+        passphrase = None if passphrase_file is None else _passphrase(passphrase_file, make=make)
+        data = read_secret(path)
+        if data is None and make:
+            data = _make_master(path, passphrase, scrypt_cost)
+    except OSError as error:
+        raise CustodyError(f"{directory}: the master key cannot be made ({error.strerror})") from None
     if data is None:
         raise CustodyError(
             f"{path}: there is no master key; restore it from the backup, or copy it from another host"
@@ -111,7 +125,7 @@ def open_custody(
 def _passphrase(path: Path, *, make: bool) -> bytes:
     data = read_secret(path)
     if data is None and make:
-        private_directory(path.parent, make=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_secret(path, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
         data = read_secret(path)
     if data is None:

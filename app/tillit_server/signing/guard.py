@@ -18,7 +18,15 @@ GUARD_FILE = "ring.guard"
 
 
 class RolledBack(CustodyError):  # noqa: N818  (a state of the store, not a fault of ours)
-    """The store holds an older, another or no ring, though this host has seen a newer one."""
+    """The store holds an older, another or no ring, though this host has seen a newer one.
+
+    ``expected`` and ``found`` are epochs.
+    """
+
+    def __init__(self, line: str, *, expected: int, found: int) -> None:
+        super().__init__(line)
+        self.expected = expected
+        self.found = found
 
 
 class Guard:
@@ -35,20 +43,18 @@ class Guard:
 
         Epoch 0 stands for: there is no ring.
         """
-        seen_epoch, seen_digest = self._read().get(ring, (0, ""))
-        hint = f"was an old backup restored? If that is meant, remove {self._path}"
-        if epoch == 0 and seen_epoch:
-            raise RolledBack(
-                f"the {ring} ring is gone from the store, but this host has seen epoch {seen_epoch}; {hint}"
-            )
-        if epoch < seen_epoch:
-            raise RolledBack(
-                f"the {ring} ring is at epoch {epoch}, but this host has seen epoch {seen_epoch}; {hint}"
-            )
-        if epoch == seen_epoch and digest != seen_digest and epoch:
-            raise RolledBack(
-                f"the {ring} ring differs from the one this host has seen at epoch {epoch}; {hint}"
-            )
+        seen, seen_digest = self._read().get(ring, (0, ""))
+        if epoch > seen or (epoch, digest) == (seen, seen_digest) or seen == 0:
+            return
+        found = f"is at epoch {epoch}" if epoch else "is gone from the store"
+        if epoch == seen:
+            found = f"differs from the one of the same epoch {epoch}"
+        raise RolledBack(
+            f"the {ring} ring {found}, but this host has seen epoch {seen}: was a backup restored? "
+            f"If that is meant, remove {self._path}",
+            expected=seen,
+            found=epoch,
+        )
 
     def raise_to(self, ring: str, epoch: int, digest: str) -> None:
         """Remember ``epoch`` unless a newer one is remembered.

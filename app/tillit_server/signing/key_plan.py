@@ -132,8 +132,7 @@ def _context(kid: str) -> str:
 
 
 def _as_event(change: Change) -> RingChange:
-    event = EVENTS[change.state] if change.state else "signing.key.destroyed"
-    return RingChange(event, change.kid or "", change.alg, change.at)
+    return RingChange(EVENTS[change.state or State.ANNOUNCED], change.kid or "", change.alg, change.at)
 
 
 def public_members(jwk: Mapping[str, Any]) -> dict[str, Any]:

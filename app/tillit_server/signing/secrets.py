@@ -8,7 +8,7 @@ same for ever, so they are part of the backup.
 import itertools
 import math
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -126,10 +126,6 @@ def _next_start(same: list[Secret], life: Life, now: float) -> int | None:
     return max(planned, math.ceil(now) + LEAD) if planned - LEAD <= now else None
 
 
-def _named(ring: SecretRing, purpose: str, ident: str) -> Secret | None:
-    return next((secret for secret in ring if secret.purpose == purpose and secret.id == ident), None)
-
-
 def _context(purpose: str, ident: str) -> str:
     return f"secret {purpose} {ident}"
 
@@ -156,14 +152,25 @@ class Secrets:
             SecretPlan(custody), records, custody, clock, on_change=on_change, write=write, ticks=ticks
         )
 
+    def use(
+        self, records: Records, *, on_change: OnChange | None = None, write: WriteRing | None = None
+    ) -> None:
+        """Go on with the store that these secrets made it possible to open, and with its audit."""
+        self._live.use(records, on_change=on_change, write=write)
+
     def current(self, purpose: Purpose) -> Secret:
         """The secret to use for something new. Reads at most; may be called from within the store."""
         return self._in_order(self._live.last(advance=False), purpose)[0]
 
     def by_id(self, purpose: Purpose, ident: str) -> Secret | None:
-        """The secret that an older value names; looks again in the store before it says None."""
-        found = _named(self._live.last(advance=False), purpose, ident)
-        return found or _named(self._live.look_again(), purpose, ident)
+        """The secret that an older value names, if it is in the ring. Reads at most, as ``current``."""
+        ring = self._live.last(advance=False)
+        return next((s for s in ring if s.purpose == purpose and s.id == ident), None)
+
+    def sealing(self) -> tuple[str, Mapping[str, bytes]]:
+        """The id of the secret that seals now, and all that open, by id: the ring of a ``Sealer``."""
+        secrets_of_it = self._in_order(self._live.last(advance=False), "sealing")
+        return secrets_of_it[0].id, {secret.id: secret.value for secret in secrets_of_it}
 
     def accepted(self, purpose: Purpose) -> tuple[bytes, ...]:
         """All values of a purpose, the current one first: what ``Nonces`` wants. Also rotates what is due."""

@@ -122,7 +122,9 @@ class Signer:
         if alg not in self._algorithms:
             raise NoSigningKey(f"algorithm {alg[:16]} is not enabled")
         entry = active_key(opened.ring, alg, now)
-        key = opened.private[entry.kid]
+        key = opened.private.get(entry.kid)
+        if key is None:
+            raise NoSigningKey(f"the private key of {entry.kid} was destroyed")
         chosen[alg] = (*entry.signs_between, key)
         return key
 

@@ -1,0 +1,72 @@
+"""The document in which a ring is stored: signed off by the custodian, counted, and tied to one master key.
+
+The epoch counts the changes; the MAC covers everything. A ring that was edited in the store, exchanged for
+the other ring, brought from another installation or rolled back is told apart, each with a line of its own.
+"""
+
+import hmac
+from dataclasses import dataclass
+
+import orjson
+
+from tillit_server.signing.custody import Custody
+from tillit_server.signing.files import CustodyError
+from tillit_server.storage.ports import Json
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A document that is ours: which change it is, its MAC, and the ring's JSON."""
+
+    epoch: int
+    mac: str
+    body: Json
+
+
+class Envelope:
+    """Wraps and unwraps one ring's documents."""
+
+    def __init__(self, ring: str, custody: Custody) -> None:
+        """``ring`` is its name, in the MAC and in every message."""
+        self._ring = ring
+        self._custody = custody
+
+    def wrap(self, body: Json, *, epoch: int, now: float) -> dict[str, Json]:
+        """The document for change number ``epoch``, made at ``now``."""
+        document = {
+            "v": _VERSION,
+            "master": self._custody.master_id,
+            "epoch": epoch,
+            "written_at": int(now),
+            "body": body,
+        }
+        return {**document, "mac": self._mac(document)}
+
+    def unwrap(self, value: Json) -> Opened:
+        """Open a document and compare it with the rollback guard. Raises ``CustodyError`` with one line."""
+        damaged = CustodyError(f"the {self._ring} ring in the store is damaged")
+        try:
+            document = dict(value)
+            mac, version, master = document.pop("mac"), document["v"], document["master"]
+            if version != _VERSION:
+                raise CustodyError(
+                    f"the {self._ring} ring was written by another release (version {version!r:.9})"
+                )
+            if master != self._custody.master_id:
+                raise CustodyError(
+                    f"the {self._ring} ring was sealed with master key {master!r:.12}, this host has "
+                    f"{self._custody.master_id!r}; give this host the master key of the installation"
+                )
+            if not hmac.compare_digest(mac, self._mac(document)):
+                raise damaged
+            opened = Opened(document["epoch"], mac, document["body"])
+        except (ValueError, TypeError, KeyError):
+            raise damaged from None
+        self._custody.guard.require(self._ring, opened.epoch, mac)
+        return opened
+
+    def _mac(self, document: Json) -> str:
+        text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+        return self._custody.authenticate(f"ring {self._ring} ".encode() + text)

@@ -1,0 +1,82 @@
+"""What the tests of the signing room work with: a store in memory, and two clocks that stand still."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tillit_server.signing.custody import Custody, open_custody
+from tillit_server.storage.ports import Conflict, Record, StorageUnavailable
+
+START = 1_795_000_000.25
+
+
+@dataclass
+class MemoryRecords:
+    """Records in memory, with compare-and-swap, a fault switch, and a hook that runs before each put."""
+
+    rows: dict[tuple[str, str], Record] = field(default_factory=dict)
+    down: bool = False
+    gets: int = 0
+    before_put: Callable[[], None] | None = None
+
+    def get(self, kind: str, key: str) -> Record | None:
+        self.gets += 1
+        if self.down:
+            raise StorageUnavailable("the store is down")
+        row = self.rows.get((kind, key))
+        return None if row is None else Record(orjson.loads(orjson.dumps(row.value)), row.version)
+
+    def put(self, kind: str, key: str, value: Any, *, expect: int | None = None) -> int:
+        if self.before_put:
+            hook, self.before_put = self.before_put, None
+            hook()
+        if self.down:
+            raise StorageUnavailable("the store is down")
+        version = self.rows[kind, key].version if (kind, key) in self.rows else 0
+        if expect is not None and expect != version:
+            raise Conflict(kind, "version")
+        self.rows[kind, key] = Record(orjson.loads(orjson.dumps(value)), version + 1)
+        return version + 1
+
+    def remove(self, kind: str, key: str, *, expect: int | None = None) -> None:
+        self.rows.pop((kind, key), None)
+
+    def each(self, kind: str) -> Iterator[tuple[str, Record]]:
+        return iter(sorted((k[1], row) for k, row in self.rows.items() if k[0] == kind))
+
+
+@dataclass
+class Hand:
+    """A clock that moves when it is told to."""
+
+    now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def records() -> MemoryRecords:
+    return MemoryRecords()
+
+
+@pytest.fixture
+def clock() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def ticks() -> Hand:
+    return Hand(1000.0)
+
+
+@pytest.fixture
+def custody(tmp_path: Path) -> Custody:
+    return open_custody(tmp_path / "keys", make=True)
