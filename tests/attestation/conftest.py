@@ -1,0 +1,69 @@
+"""What the tests of this room share: the development registers, the vectors and a circumstance to start from."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tillit.attestation.registers import Registers, registers_from
+from tillit.attestation.rulebook import Circumstances
+
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "tests" / "vectors" / "attestation"
+EXAMPLES = tuple(sorted((VECTORS / "examples").glob("*.json")))
+
+NOW = 1768465812
+SIGNED = 1768465800
+
+
+@pytest.fixture(scope="session")
+def registers() -> Registers:
+    """The registers of `config/registers`."""
+    folder = ROOT / "config" / "registers"
+    names = ("hpr", "organisations", "membership")
+    return registers_from(**{name: tomllib.loads((folder / f"{name}.toml").read_text()) for name in names})
+
+
+@pytest.fixture(scope="session")
+def example() -> Callable[[str], dict[str, Any]]:
+    """An example by name, fresh at every call: its `input`, its `person` and the `claim` it becomes."""
+    return lambda name: json.loads((VECTORS / "examples" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def after_login(registers: Registers) -> Callable[..., Circumstances]:
+    """Circumstances after a login at level high, twelve seconds after the carrier was signed."""
+
+    def make(**changes: Any) -> Circumstances:
+        known = {
+            "now": NOW,
+            "carrier_iat": SIGNED,
+            "registers": registers,
+            "synthetic_identifiers": True,
+            "authenticated_person": "14857527039",
+            "security_level": "4",
+        }
+        return Circumstances(**(known | changes))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def without_login(registers: Registers) -> Callable[..., Circumstances]:
+    """Circumstances of a client whose enterprise vouches for the practitioner itself."""
+
+    def make(**changes: Any) -> Circumstances:
+        known = {
+            "now": NOW,
+            "carrier_iat": SIGNED,
+            "registers": registers,
+            "synthetic_identifiers": True,
+            "established_by": "legal_entity",
+            "may_attest_without_login": True,
+        }
+        return Circumstances(**(known | changes))
+
+    return make
