@@ -1,4 +1,4 @@
-"""What an event is, and how it is taken apart: members in clear, members to encrypt, persons to find again."""
+"""What an event is, and how it is taken apart: members in clear, members to encrypt, persons to find."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields

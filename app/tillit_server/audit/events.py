@@ -79,7 +79,7 @@ class TokenRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalsSummarised(Event):
-    """Refusals without an entry of their own, counted over a second; `counts` maps `step code` to a number."""
+    """Refusals without entries of their own, counted over a second; `counts`: `step code` → number."""
 
     name: ClassVar[str] = "issuer.refusals.summarised"
     first_at: float

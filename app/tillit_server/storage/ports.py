@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 Json: TypeAlias = Any
 """A value that JSON can hold: mappings with text keys, sequences, text, numbers, booleans, null."""
 
-ConflictReason: TypeAlias = Literal["spent", "unknown", "expired", "exists", "version"]
+ConflictReason: TypeAlias = Literal["spent", "forgotten", "unknown", "expired", "exists", "version"]
 
 
 class StorageUnavailable(Exception):  # noqa: N818  (the contract's name: a state of the store, answered 503)
@@ -41,8 +41,8 @@ class Conflict(Exception):  # noqa: N818
 
     `space` is the space of the claim, redemption or issue, or the kind of the put, that failed first in the
     fixed order claims, redemptions, issues, puts (each in the order given). `reason`: `spent` (claimed or
-    redeemed before), `unknown` and `expired` (no such ticket, or past its time), `exists` (a ticket of that
-    key is there), `version` (the record has moved on).
+    redeemed before), `forgotten` (so old that nobody can tell any more), `unknown` and `expired` (no such
+    ticket, or past its time), `exists` (a ticket of that key is there), `version` (the record has moved on).
     """
 
     def __init__(self, space: str, reason: ConflictReason = "spent") -> None:

@@ -1,0 +1,87 @@
+"""Forgetting ids and tickets that can no longer be valid, a few at a time, inside commits that happen anyway.
+
+A clock that jumps must never make a spent id good again (threat D9). So ids are kept well past their time;
+nothing is forgotten until our clock has kept step with the machine's steady one for a while; and what was
+forgotten is remembered as intervals of `until`: an id that falls into one can no longer be judged, and is
+refused.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+
+KEEP = 300.0
+"""Seconds that a spent id or a dead ticket outlives its time."""
+
+_STEP = 0.1
+_JUMP = 5.0
+_TRUST = 300.0
+_ROWS = 32
+_MAX_INTERVALS = 64
+
+Interval = tuple[float, float]
+
+
+class Housekeeper:
+    """Prunes inside the caller's transaction. `steady` is a clock that nobody can set."""
+
+    def __init__(self, connection: sqlite3.Connection, steady: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._steady = steady
+        self._offset: float | None = None
+        self._next = 0.0
+        self._added = 0
+
+    def prune(self, now: float, added: int) -> None:
+        """Forget a few rows if the clock is to be trusted; `added` rows have just been written."""
+        self._added += added
+        if not self._due(now):
+            return
+        limit = _ROWS + 2 * self._added
+        self._added = 0
+        rows = self._connection.execute(
+            "SELECT until, digest FROM once WHERE until < ? ORDER BY until LIMIT ?", (now - KEEP, limit)
+        ).fetchall()
+        if rows:
+            self._connection.executemany(
+                "DELETE FROM once WHERE digest = ?", [(digest,) for _, digest in rows]
+            )
+            self._remember((rows[0][0], rows[-1][0]))
+        self._connection.execute(
+            "DELETE FROM ticket WHERE rowid IN"
+            " (SELECT rowid FROM ticket WHERE until < ? ORDER BY until LIMIT ?)",
+            (now - KEEP, limit),
+        )
+
+    def _due(self, now: float) -> bool:
+        steady = self._steady()
+        offset = now - steady
+        if self._offset is None or abs(offset - self._offset) > _JUMP:
+            self._next = steady + _TRUST
+        # A clock that is slewed drifts within the tolerance, and is followed.
+        self._offset = offset
+        if steady < self._next:
+            return False
+        self._next = steady + _STEP
+        return True
+
+    def _remember(self, interval: Interval) -> None:
+        known = self._connection.execute("SELECT low, high FROM pruned ORDER BY low").fetchall()
+        merged = merge(known, interval)
+        if merged != known:
+            self._connection.execute("DELETE FROM pruned")
+            self._connection.executemany("INSERT INTO pruned VALUES (?, ?)", merged)
+
+
+def merge(known: Sequence[Interval], new: Interval) -> list[Interval]:
+    """Add an interval; neighbours closer than `KEEP` become one, as do the closest if there are too many."""
+    merged: list[Interval] = []
+    for low, high in sorted([*known, new]):
+        if merged and low - merged[-1][1] <= KEEP:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    while len(merged) > _MAX_INTERVALS:
+        closest = min(range(len(merged) - 1), key=lambda i: merged[i + 1][0] - merged[i][1])
+        merged[closest : closest + 2] = [(merged[closest][0], merged[closest + 1][1])]
+    return merged

@@ -1,0 +1,69 @@
+"""Reading beside the writer: in WAL mode a reader waits for nobody, so reads use connections of their own."""
+
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.storage.sqlite_file import connect, is_busy, is_fatal, unavailable
+
+_RETRY = 0.005
+
+
+class Readers:
+    """A stack of read-only connections: as many as there are threads reading at the same moment."""
+
+    def __init__(self, path: Path, timeout: float, on_fatal: Callable[[str], None]) -> None:
+        self._path = path
+        self._timeout = timeout
+        self._on_fatal = on_fatal
+        self._idle: deque[sqlite3.Connection] = deque()
+        self._closed = threading.Event()
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of one query. Raises `StorageUnavailable`."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                with self._connection() as connection:
+                    return connection.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                # Only a stranger with an exclusive lock, or recovery after a crash, stops a reader.
+                if is_busy(error) and time.monotonic() < deadline and not self._closed.wait(_RETRY):
+                    continue
+                if is_fatal(error):
+                    self._on_fatal(f"reading failed: {error}")
+                raise (unavailable(error) or error) from error
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        if self._closed.is_set():
+            raise StorageUnavailable("the store is closed")
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = connect(self._path)
+            connection.execute("PRAGMA query_only=ON")
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        if self._closed.is_set():
+            self._drain()
+
+    def close(self) -> None:
+        """Close the idle connections; one that is in use is closed when its query is done."""
+        self._closed.set()
+        self._drain()
+
+    def _drain(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
