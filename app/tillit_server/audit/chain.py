@@ -3,13 +3,18 @@
 The link of an entry is `HMAC-SHA-256(chain secret, slot · seq · link before · digest)`; the digest covers the
 members in clear and the ciphertext of the personal ones, never their plain text, so that destroying a month's
 key leaves the chain intact. Numbers are big-endian, eight bytes each; the first entry follows the empty link.
+
+A chain alone cannot show that its end is missing. That is what checkpoints are for (`checkpoints`).
 """
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from tillit_server.storage.ports import Entry
+from tillit_server.storage.ports import Entry, Head, Journal, JournalEntry
+
+_PAGE = 500
 
 
 def chain_secret(audit_secret: bytes) -> bytes:
@@ -29,9 +34,9 @@ def link(secret: bytes, slot: int, seq: int, previous: bytes, digest: bytes) -> 
 
 @dataclass(frozen=True, slots=True)
 class ChainLinker:
-    """A `storage.ports.Linker` for one slot."""
+    """A `storage.ports.Linker` for one slot; `secret` is the chain secret."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     slot: int
 
     def digest(self, entry: Entry) -> bytes:
@@ -41,3 +46,73 @@ class ChainLinker:
     def link(self, previous: bytes, seq: int, digest: bytes) -> bytes:
         """The link of entry `seq`."""
         return link(self.secret, self.slot, seq, previous, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """The first entry that is not as it was written; `seq` 0 when it is not about an entry."""
+
+    slot: int
+    seq: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification found: entries seen, the ends of the intact chains, and the first flaw."""
+
+    entries: int
+    heads: tuple[Head, ...]
+    flaw: Flaw | None
+
+    @property
+    def intact(self) -> bool:
+        """Whether everything is there and unchanged."""
+        return self.flaw is None
+
+
+def verify(journal: Journal, secret: bytes, *, known: Mapping[int, tuple[Head, ...]] | None = None) -> Report:
+    """Walk every chain from its first entry; stop at the first flaw.
+
+    `secret` is the chain secret. `known` are heads by slot that were seen earlier
+    (`checkpoints.known_heads`): a chain must still pass through each of them. Raises `StorageUnavailable`.
+    """
+    earlier = known or {}
+    slots = sorted({head.slot for head in journal.heads()} | set(earlier))
+    total = 0
+    heads: list[Head] = []
+    for slot in slots:
+        marks = {head.seq: head.link for head in earlier.get(slot, ())}
+        seq, last = 0, b""
+        for entry in _entries(journal, slot):
+            flaw = _flaw(entry, seq, last, secret, marks)
+            if flaw is not None:
+                return Report(total, tuple(heads), flaw)
+            seq, last = entry.seq, entry.link
+            total += 1
+        if marks and max(marks) > seq:
+            reason = f"missing: the chain ends here, a checkpoint saw {max(marks)} entries"
+            return Report(total, tuple(heads), Flaw(slot, seq + 1, reason))
+        heads.append(Head(slot, seq, last))
+    return Report(total, tuple(heads), None)
+
+
+def _flaw(
+    entry: JournalEntry, before: int, last: bytes, secret: bytes, marks: Mapping[int, bytes]
+) -> Flaw | None:
+    expected = before + 1
+    if entry.seq != expected:
+        return Flaw(entry.slot, expected, f"missing: the next entry is number {entry.seq}")
+    made = link(secret, entry.slot, expected, last, entry_digest(entry.public, entry.sealed))
+    if not hmac.compare_digest(made, entry.link):
+        return Flaw(entry.slot, expected, "changed, or linked with another secret")
+    if not hmac.compare_digest(marks.get(expected, entry.link), entry.link):
+        return Flaw(entry.slot, expected, "not the entry that a checkpoint saw")
+    return None
+
+
+def _entries(journal: Journal, slot: int) -> Iterator[JournalEntry]:
+    after = 0
+    while page := journal.read(slot, after=after, limit=_PAGE):
+        yield from page
+        after = page[-1].seq

@@ -66,14 +66,34 @@ class RingCreated(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecretRotated(Event):
-    """A symmetric secret got a successor."""
+class SecretEvent(Event):
+    """A step in the life of a symmetric secret."""
 
-    name: ClassVar[str] = "signing.secret.rotated"
     purpose: str
     secret_id: str
     operator: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretMade(SecretEvent):
+    """The first of its purpose."""
+
+    name: ClassVar[str] = "signing.secret.made"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRotated(SecretEvent):
+    """Takes over from its predecessor."""
+
+    name: ClassVar[str] = "signing.secret.rotated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretDestroyed(SecretEvent):
+    """Is no longer accepted anywhere."""
+
+    name: ClassVar[str] = "signing.secret.destroyed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
