@@ -15,7 +15,7 @@ from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, sign, verify
 from tillit.protocol.scope import parse_scope
 
 TYP: Final = "at+jwt"
-_TYPES: Final = frozenset({TYP, "application/at+jwt"})
+_TYPES: Final = (TYP, "application/at+jwt")
 LEEWAY: Final = 10
 _MAX_LENGTH: Final = 512
 # What make_access_token writes itself; ``claims`` may not speak over it.

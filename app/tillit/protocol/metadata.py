@@ -78,11 +78,14 @@ def make_metadata(
         "dpop_signing_alg_values_supported": list(algorithms),
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
-        "authorization_response_iss_parameter_supported": True,
     }
+    if "authorization_endpoint" in endpoints:
+        document["authorization_response_iss_parameter_supported"] = True
     if authorization_details_types:
         document["authorization_details_types_supported"] = list(authorization_details_types)
     document |= extra or {}
+    # RFC 8414 section 3.2: members without elements are left out
+    document = {name: value for name, value in document.items() if value != []}
     if not _NEVER.isdisjoint(document):
         raise ValueError(f"members that break clients: {', '.join(sorted(_NEVER.intersection(document)))}")
     return document
