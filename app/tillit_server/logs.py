@@ -31,8 +31,11 @@ class JsonLines(logging.Formatter):
             # The text of an exception may echo input; its kind and place are enough to find the fault.
             line["exception"] = record.exc_info[0].__name__
             line["at"] = _place(record.exc_info[2])
-        return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode().replace("\u2028", "\\u2028").replace(
-            "\u2029", "\\u2029"
+        return (
+            orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS)
+            .decode()
+            .replace("\u2028", "\\u2028")
+            .replace("\u2029", "\\u2029")
         )
 
 

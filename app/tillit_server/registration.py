@@ -16,7 +16,9 @@ class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
     """No client of this id is registered."""
 
 
-def register(installation: Installation, client: Client, *, replace: bool, operator: str, reason: str) -> None:
+def register(
+    installation: Installation, client: Client, *, replace: bool, operator: str, reason: str
+) -> None:
     """Write ``client``. Raises ``ClientExists`` unless ``replace``, ``ClientError``, ``StorageUnavailable``."""
     services = installation.services
     check_scopes(client, services.apis)

@@ -49,8 +49,12 @@ def rules(output: str) -> None:
 @attest.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--at", type=float, default=None, help="Judge as of this instant (Unix seconds); default now.")
-@click.option("--registers", type=click.Path(path_type=Path, file_okay=False), default=None,
-              help="Directory of register files; default the development registers.")
+@click.option(
+    "--registers",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Directory of register files; default the development registers.",
+)
 @click.option("--without-login", is_flag=True, help="Judge as for a client that attests without login.")
 @output_option
 def check(file: Path, at: float | None, registers: Path | None, *, without_login: bool, output: str) -> None:
@@ -82,7 +86,10 @@ def check(file: Path, at: float | None, registers: Path | None, *, without_login
         may_attest_without_login=True,
     )
     examination = examine(
-        details, carrier_iat=circumstances.carrier_iat or int(now), party=Party.TRUST_ANCHOR, circumstances=circumstances
+        details,
+        carrier_iat=circumstances.carrier_iat or int(now),
+        party=Party.TRUST_ANCHOR,
+        circumstances=circumstances,
     )
     violations = [v for v in examination.violations if not (before_login and v.rule in _NEEDS_LOGIN)]
     refused_by = {violation.rule for violation in violations}
@@ -103,14 +110,16 @@ def check(file: Path, at: float | None, registers: Path | None, *, without_login
         for v in violations
     ]
     if output == "json":
-        print_json({
-            "accepted": not violations,
-            "rule_pack_version": RULE_PACK_VERSION,
-            "findings": findings,
-            "remarks": [f"{r.rule}: {r.path}: {r.text}" for r in examination.remarks],
-            "notes": list(examination.notes),
-            "rules": verdicts,
-        })
+        print_json(
+            {
+                "accepted": not violations,
+                "rule_pack_version": RULE_PACK_VERSION,
+                "findings": findings,
+                "remarks": [f"{r.rule}: {r.path}: {r.text}" for r in examination.remarks],
+                "notes": list(examination.notes),
+                "rules": verdicts,
+            }
+        )
     else:
         print_table(("rule", "verdict", "demands"), [(v["rule"], v["verdict"], v["title"]) for v in verdicts])
         for note in (*examination.notes, *(f"{r.rule}: {r.path}: {r.text}" for r in examination.remarks)):

@@ -17,20 +17,35 @@ def clients() -> None:
 @clients.command()
 @installation_options
 @click.option("--id", "client_id", required=True)
-@click.option("--jwks", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="The client's public keys: a JWK or a JWKS.")
-@click.option("--legal-entity", "legal_entities", multiple=True, required=True, metavar="ORGNR",
-              help="The enterprise it acts for; repeat for those that delegated to a multi-tenant client.")
+@click.option(
+    "--jwks",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The client's public keys: a JWK or a JWKS.",
+)
+@click.option(
+    "--legal-entity",
+    "legal_entities",
+    multiple=True,
+    required=True,
+    metavar="ORGNR",
+    help="The enterprise it acts for; repeat for those that delegated to a multi-tenant client.",
+)
 @click.option("--scope", "scopes", multiple=True, help="Repeat, or give several with blanks between.")
 @click.option("--grant", "grants", multiple=True, default=("client_credentials",), show_default=True)
 @click.option("--name", default="")
-@click.option("--profile", type=click.Choice(("fapi2", "helseid", "legacy")), default="fapi2", show_default=True)
+@click.option(
+    "--profile", type=click.Choice(("fapi2", "helseid", "legacy")), default="fapi2", show_default=True
+)
 @click.option("--tenancy", type=click.Choice(("single", "multi")), default="single", show_default=True)
 @click.option("--child", "children", multiple=True, metavar="ORGNR")
 @click.option("--supplier", default=None, metavar="ORGNR")
 @click.option("--redirect-uri", "redirect_uris", multiple=True)
-@click.option("--attests-without-login", is_flag=True,
-              help="Its enterprise vouches for practitioners who have not logged in.")
+@click.option(
+    "--attests-without-login",
+    is_flag=True,
+    help="Its enterprise vouches for practitioners who have not logged in.",
+)
 @click.option("--allow-rs256", is_flag=True)
 @click.option("--separate-dpop-key", is_flag=True, help="Refuse proofs by the authentication key.")
 @click.option("--require-typ", is_flag=True, help="Refuse assertions without typ client-authentication+jwt.")
@@ -38,13 +53,24 @@ def clients() -> None:
 @click.option("--decision-ref-must-be-uuid", is_flag=True)
 @click.option("--department-required", is_flag=True)
 @click.option("--purpose-of-use-details-required", is_flag=True)
-@click.option("--patient-identifier", type=click.Choice(("forbidden", "optional", "required")), default="optional")
+@click.option(
+    "--patient-identifier", type=click.Choice(("forbidden", "optional", "required")), default="optional"
+)
 @click.option("--replace", is_flag=True, help="Register anew under an id that exists.")
 @operator_options
 @output_option
 def add(
-    file: Path | None, data: Path | None, client_id: str, jwks: Path, *, replace: bool, operator: str, reason: str,
-    output: str, scopes: tuple[str, ...], **members: Any,
+    file: Path | None,
+    data: Path | None,
+    client_id: str,
+    jwks: Path,
+    *,
+    replace: bool,
+    operator: str,
+    reason: str,
+    output: str,
+    scopes: tuple[str, ...],
+    **members: Any,
 ) -> None:
     """Register a client. Every worker knows it within a second."""
     from tillit_server.issuer.clients import ClientError, client_from

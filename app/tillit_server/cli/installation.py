@@ -18,10 +18,19 @@ if TYPE_CHECKING:
 def installation_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--data DIR`` (development) or ``--config FILE`` (production)."""
     for option in (
-        click.option("--config", "file", type=click.Path(path_type=Path, dir_okay=False), default=None,
-                     help="Settings file (TOML) of a production installation."),
-        click.option("--data", type=click.Path(path_type=Path, file_okay=False), default=None,
-                     help="Directory of a development installation; made where missing."),
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            default=None,
+            help="Settings file (TOML) of a production installation.",
+        ),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=None,
+            help="Directory of a development installation; made where missing.",
+        ),
     ):
         function = option(function)
     return function
@@ -31,7 +40,9 @@ def operator_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--operator`` and ``--reason``: who changes something and why, for the audit."""
     for option in (
         click.option("--reason", default="", help="Why, for the audit."),
-        click.option("--operator", default=lambda: os.environ.get("USER", "unknown"), help="Who, for the audit."),
+        click.option(
+            "--operator", default=lambda: os.environ.get("USER", "unknown"), help="Who, for the audit."
+        ),
     ):
         function = option(function)
     return function

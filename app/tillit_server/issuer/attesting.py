@@ -91,7 +91,9 @@ def accept_attestation(
     if sent is None:
         if api.attestation == "required":
             raise OAuthError(
-                "access_denied", f"ATT-REQUIRED: attestation: required for {api.audience}", rule="ATT-REQUIRED"
+                "access_denied",
+                f"ATT-REQUIRED: attestation: required for {api.audience}",
+                rule="ATT-REQUIRED",
             )
         return Attested(organisations, journal_id=journal_id)
     if ATTESTATION_SCOPE not in client.scopes:
@@ -134,7 +136,10 @@ def accept_attestation(
 
 
 def _remarks(examination: Examination) -> tuple[str, ...]:
-    return (*examination.notes, *(f"{remark.rule}: {remark.path}: {remark.text}" for remark in examination.remarks))
+    return (
+        *examination.notes,
+        *(f"{remark.rule}: {remark.path}: {remark.text}" for remark in examination.remarks),
+    )
 
 
 def _details(authenticated: AuthenticatedClient) -> tuple[Mapping[str, Any], ...]:

@@ -83,7 +83,9 @@ class Client:
     @property
     def assertion_profile(self) -> AssertionProfile:
         """How its assertions are judged: by its profile, and its own switch on ``typ``."""
-        return replace(self.profile.assertion, require_typ=True) if self.require_typ else self.profile.assertion
+        return (
+            replace(self.profile.assertion, require_typ=True) if self.require_typ else self.profile.assertion
+        )
 
     def keys_at(self, now: float) -> tuple[PublicKey, ...]:
         """The keys that have not expired at ``now``."""
@@ -173,7 +175,9 @@ def _keys(jwks: object, algorithms: tuple[str, ...]) -> tuple[ClientKey, ...]:
         if not isinstance(jwk, Mapping):
             raise ClientError(f"keys[{position}]: a JSON Web Key needed")
         expires_at = jwk.get("exp")
-        if expires_at is not None and (isinstance(expires_at, bool) or not isinstance(expires_at, int | float)):
+        if expires_at is not None and (
+            isinstance(expires_at, bool) or not isinstance(expires_at, int | float)
+        ):
             raise ClientError(f"keys[{position}].exp: Unix seconds needed")
         public = {name: member for name, member in jwk.items() if name != "exp"}
         try:
@@ -240,5 +244,3 @@ class ClientRegistry:
         """Every registered client. Raises ``StorageUnavailable``."""
         for _, record in self._records.each(KIND):
             yield client_from(record.value)
-
-

@@ -72,7 +72,8 @@ def explain_token_request(request: Request, services: Services, limit: ExplainLi
     outcomes = tuple(run_all(JUDGING_STEPS, known))
     if not services.dev:
         _spend(known, outcomes)
-    return Answer(200, _report(known, outcomes), NO_STORE)
+    challenge = tuple(header for outcome in outcomes if outcome.error for header in outcome.error.headers)
+    return Answer(200, _report(known, outcomes), (*challenge, *NO_STORE))
 
 
 def _spend(known: TokenFacts, outcomes: Iterable[Outcome[TokenFacts]]) -> None:

@@ -69,7 +69,10 @@ def mint_access_token(
         now=now,
         lifetime=lifetime,
         jkt=jkt,
-        claims={"client_amr": "private_key_jwt", **_asked_for(client, target.api, attested, basis.established_by)},
+        claims={
+            "client_amr": "private_key_jwt",
+            **_asked_for(client, target.api, attested, basis.established_by),
+        },
     )
     token, kid = services.signer.sign("at+jwt", claims, target.api.signing_algorithm)
     return MintedToken(token, kid, claims["jti"], claims["exp"], lifetime, claims)

@@ -40,7 +40,9 @@ def read_organisations(client: Client, detail: Mapping[str, Any] | None) -> Orga
         return Organisations(fixed_parent, None, client.supplier)
     system, value = _identifier(detail)
     if client.tenancy == "single":
-        allowed = {SINGLE_SYSTEM} | ({LENIENT_SINGLE_SYSTEM} if client.profile.lenient_organisation_system else set())
+        allowed = {SINGLE_SYSTEM} | (
+            {LENIENT_SINGLE_SYSTEM} if client.profile.lenient_organisation_system else set()
+        )
         if system == MULTI_SYSTEM:
             raise _refused("HID-1005", "value", "this client may not pass a parent number")
         if system not in allowed:

@@ -40,10 +40,18 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
                 clock_difference=finding.clock_difference,
             )
         )
-        if finding.step == "fresh_proof" and finding.pointer.startswith("header.jwk") and _PRIVATE_MEMBER in finding.detail:
-            services.audit.record(PrivateKeyExposed(where="dpop", client_id=client_id, jkt=None), durable=False)
+        if (
+            finding.step == "fresh_proof"
+            and finding.pointer.startswith("header.jwk")
+            and _PRIVATE_MEMBER in finding.detail
+        ):
+            services.audit.record(
+                PrivateKeyExposed(where="dpop", client_id=client_id, jkt=None), durable=False
+            )
     except StorageUnavailable as error:
-        _log.warning("refusal not in the audit", extra={"event": {"error_id": error_id, "reason": str(error)}})
+        _log.warning(
+            "refusal not in the audit", extra={"event": {"error_id": error_id, "reason": str(error)}}
+        )
 
 
 def _authenticated(known: Facts | None) -> AuthenticatedClient | None:

@@ -23,7 +23,9 @@ def load_registers(directory: Path) -> Registers:
         try:
             documents[name] = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise RegisterFileError(f"registers/{path.name}: cannot be read ({type(error).__name__})") from error
+            raise RegisterFileError(
+                f"registers/{path.name}: cannot be read ({type(error).__name__})"
+            ) from error
         except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise RegisterFileError(f"registers/{path.name}: not TOML") from error
     try:

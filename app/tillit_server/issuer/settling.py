@@ -50,7 +50,9 @@ def _events(known: "TokenFacts") -> list[Event]:
     attestation = known.accepted_attestation.attestation
     practitioner = attestation.practitioner if attestation else None
     person = practitioner.identifier.id if practitioner and practitioner.identifier else None
-    legal_entity = practitioner.legal_entity.id if practitioner else known.accepted_attestation.organisations.parent
+    legal_entity = (
+        practitioner.legal_entity.id if practitioner else known.accepted_attestation.organisations.parent
+    )
     patients = tuple(p.identifier.id for p in attestation.patients if p.identifier) if attestation else ()
     purpose = attestation.care_relationship.purpose_of_use.code if attestation else None
     events: list[Event] = [
@@ -77,7 +79,9 @@ def _events(known: "TokenFacts") -> list[Event]:
     ]
     if assertion.tolerances_used:
         events.append(
-            ToleranceUsed(client_id=client.id, tolerances=assertion.tolerances_used, assertion_jti=assertion.jti)
+            ToleranceUsed(
+                client_id=client.id, tolerances=assertion.tolerances_used, assertion_jti=assertion.jti
+            )
         )
     if proof is not None and shares_key(known.authenticated_client, proof):
         events.append(KeyShared(client_id=client.id, jkt=proof.jkt))

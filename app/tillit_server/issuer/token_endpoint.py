@@ -1,8 +1,10 @@
 """POST /connect/token: the list of steps, in order, and the one settlement at the end."""
 
+from typing import Any
+
 from tillit.protocol.dpop import Proof
 from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof, invalid_request
-from tillit_server.issuer.answers import NO_STORE, Answer
+from tillit_server.issuer.answers import NO_STORE
 from tillit_server.issuer.attesting import Attested, accept_attestation
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.grants import GRANTS
@@ -12,7 +14,7 @@ from tillit_server.issuer.request import Request
 from tillit_server.issuer.sender_constraint import require_proof
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import ASSERTION, settlement_of, single_use_ids
-from tillit_server.issuer.steps import Facts, refused, run
+from tillit_server.issuer.steps import Facts, refused
 from tillit_server.issuer.target import Target
 from tillit_server.issuer.targeting import narrow_scope
 from tillit_server.storage.ports import Conflict, Settlement
@@ -62,7 +64,9 @@ def fresh_proof(known: TokenFacts) -> Proof | None:
 def allowed_grant(known: TokenFacts) -> None:
     """``unauthorized_client`` (RFC 6749 §5.2)."""
     if known.request.form["grant_type"] not in known.authenticated_client.client.grants:
-        raise OAuthError("unauthorized_client", "grant_type: not allowed for this client", pointer="grant_type")
+        raise OAuthError(
+            "unauthorized_client", "grant_type: not allowed for this client", pointer="grant_type"
+        )
 
 
 def unseen(known: TokenFacts) -> None:
@@ -130,27 +134,23 @@ def replayed(space: str) -> OAuthError:
     return invalid_dpop_proof("payload.jti: the proof was used before", pointer="payload.jti")
 
 
-def answer_token_request(request: Request, services: Services) -> Answer:
-    """Judge, settle, answer (RFC 6749 §5.1).
+def issue_token(known: TokenFacts) -> tuple[int, dict[str, Any], tuple[tuple[str, str], ...]]:
+    """Settle what the steps found good, and give status, body and headers (RFC 6749 §5.1).
 
-    Raises ``Refused``, and ``StorageUnavailable`` when what must be remembered cannot be: no token leaves
-    then.
+    Raises ``Refused`` for the loser of a race, and ``StorageUnavailable`` when what must be remembered
+    cannot be: no token leaves then.
     """
-    known = run(TOKEN_STEPS, TokenFacts(request, services))
     settle(known, settlement_of(known))
-    minted = known.minted_tokens
-    nonces = services.nonces
-    return Answer(
-        200,
-        {
-            "access_token": minted.token,
-            "expires_in": minted.expires_in,
-            "token_type": "DPoP" if known.fresh_proof else "Bearer",
-            "scope": " ".join(known.narrowed_scope.scopes),
-        },
-        # RFC 9449 §8.2: the nonce for the next request spares its sender a challenge
-        NO_STORE if nonces is None else (("DPoP-Nonce", nonces.issue(known.now)), *NO_STORE),
-    )
+    minted, nonces = known.minted_tokens, known.services.nonces
+    body = {
+        "access_token": minted.token,
+        "expires_in": minted.expires_in,
+        "token_type": "DPoP" if known.fresh_proof else "Bearer",
+        "scope": " ".join(known.narrowed_scope.scopes),
+    }
+    # RFC 9449 §8.2: the nonce for the next request spares its sender a challenge
+    next_nonce = () if nonces is None else (("DPoP-Nonce", nonces.issue(known.now)),)
+    return 200, body, (*next_nonce, *NO_STORE)
 
 
 def settle(known: TokenFacts, settlement: Settlement) -> None:

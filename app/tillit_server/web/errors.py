@@ -37,7 +37,8 @@ def answer_error(error: Exception, services: Services) -> Answer:
         headers = tuple((k, v) for k, v in error.get_headers() if k in {"Allow", "Retry-After"})
         status = error.code
         return error_answer(
-            OAuthError("invalid_request", f"HTTP {status}: {error.name}", status=status, headers=headers), error_id
+            OAuthError("invalid_request", f"HTTP {status}: {error.name}", status=status, headers=headers),
+            error_id,
         )
     _log.error("fault", exc_info=error, extra={"event": {"error_id": error_id}})
     return error_answer(OAuthError(SERVER_ERROR, "an error of ours, see the error id", status=500), error_id)

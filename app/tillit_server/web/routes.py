@@ -8,16 +8,12 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from tillit.protocol.metadata import JWKS_PATH, OAUTH_PATH, OPENID_PATH
 from tillit_server.issuer.answers import Answer
-from tillit_server.issuer.discovery import (
-    JWKS_PATH,
-    OAUTH_CONFIGURATION,
-    OPENID_CONFIGURATION,
-    TOKEN_PATH,
-)
+from tillit_server.issuer.authorization_server import TokenServer
+from tillit_server.issuer.discovery import TOKEN_PATH
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.token_endpoint import answer_token_request
 from tillit_server.web.errors import answer_error
 from tillit_server.web.translate import form_request
 
@@ -42,6 +38,7 @@ def make_app(services: Services, doors: Doors) -> Flask:
     app = Flask("tillit", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # translate.py counts, and answers in JSON
     app.url_map.strict_slashes = True
+    token_server = TokenServer(services)
     metadata = orjson.dumps(doors.metadata)
     cached = (("Cache-Control", f"public, max-age={doors.max_age}"), ("Access-Control-Allow-Origin", "*"))
 
@@ -50,10 +47,12 @@ def make_app(services: Services, doors: Doors) -> Flask:
 
     def jwks() -> Response:
         headers = {**services.signer.jwks_headers, "Access-Control-Allow-Origin": "*"}
-        return Response(orjson.dumps(services.signer.jwks(services.clock())), headers=headers, mimetype="application/json")
+        return Response(
+            orjson.dumps(services.signer.jwks(services.clock())), headers=headers, mimetype="application/json"
+        )
 
     def token() -> Response:
-        return respond(answer_token_request(form_request(request.environ, services.token_endpoint), services))
+        return respond(token_server.create_token_response(form_request(request.environ, services.token_endpoint)))
 
     def explain() -> Response:
         # What is explained is a request for the token endpoint, so that is what its proof speaks of.
@@ -61,13 +60,13 @@ def make_app(services: Services, doors: Doors) -> Flask:
         return respond(explain_token_request(sent, services, doors.explain_limit))
 
     routes: tuple[tuple[str, str, Callable[[], Response]], ...] = (
-        ("GET", doors.path + OPENID_CONFIGURATION, configuration),
-        ("GET", doors.path + OAUTH_CONFIGURATION, configuration),
+        ("GET", doors.path + OPENID_PATH, configuration),
+        ("GET", doors.path + OAUTH_PATH, configuration),
         ("GET", doors.path + JWKS_PATH, jwks),
         ("POST", doors.path + TOKEN_PATH, token),
         ("POST", doors.path + EXPLAIN_PATH, explain),
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
-        *([("GET", OAUTH_CONFIGURATION + doors.path, configuration)] if doors.path else []),
+        *([("GET", OAUTH_PATH + doors.path, configuration)] if doors.path else []),
     )
     for method, url, view in routes:
         app.add_url_rule(url, endpoint=url, view_func=view, methods=[method], provide_automatic_options=False)

@@ -24,6 +24,7 @@ def form_request(environ: Mapping[str, Any], endpoint: str) -> Request:
 
     Raises ``OAuthError`` ``invalid_request`` (400, 413 or 415).
     """
+    _require_sound_framing(environ)
     if environ.get("QUERY_STRING"):
         raise invalid_request("parameters belong in the body, not in the URL")
     form, resources = _fields(_body(environ))
@@ -38,6 +39,15 @@ def form_request(environ: Mapping[str, Any], endpoint: str) -> Request:
     )
 
 
+def _require_sound_framing(environ: Mapping[str, Any]) -> None:
+    """Nothing that two servers in a row could read differently (threat X5)."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        raise invalid_request("Transfer-Encoding: a body with a Content-Length needed")
+    # A server joins repeated headers with a comma, which no host can hold.
+    if "," in environ.get("HTTP_HOST", ""):
+        raise invalid_request("Host: given more than once")
+
+
 def _body(environ: Mapping[str, Any]) -> bytes:
     media_type, _, parameters = environ.get("CONTENT_TYPE", "").partition(";")
     charset = parameters.strip().lower()
@@ -46,13 +56,11 @@ def _body(environ: Mapping[str, Any]) -> bytes:
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise invalid_request_with(415, "Content-Encoding: not supported")
     length = environ.get("CONTENT_LENGTH") or ""
-    if length and (not length.isascii() or not length.isdigit()):
-        raise invalid_request("Content-Length: not a number")
-    if length and (len(length) > 7 or int(length) > MAX_BODY):  # noqa: PLR2004 (longer is larger)
+    if not length.isascii() or not length.isdigit():
+        raise invalid_request("Content-Length: a number needed")
+    if len(length) > 7 or int(length) > MAX_BODY:  # noqa: PLR2004 (longer is larger)
         raise invalid_request_with(413, f"body: more than {MAX_BODY} bytes")
-    body: bytes = environ["wsgi.input"].read(int(length) if length else MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        raise invalid_request_with(413, f"body: more than {MAX_BODY} bytes")
+    body: bytes = environ["wsgi.input"].read(int(length))
     return body
 
 

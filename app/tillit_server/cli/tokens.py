@@ -1,0 +1,169 @@
+"""``tillit token`` and ``tillit explain``: the same request, sent to be answered or to be explained."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import orjson
+
+from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from tillit.outbound.transport import Request, Response
+    from tillit.protocol.jose import SigningKey
+
+
+def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What a token request is made of."""
+    path = click.Path(path_type=Path, dir_okay=False)
+    for option in (
+        click.option("--resource", default=None, help="The audience, where scopes belong to several."),
+        click.option("--scope", default=None, help="Blank-separated; default: all API scopes of the client."),
+        click.option(
+            "--attestation",
+            type=path,
+            default=None,
+            help="A file with the details to attest, sent as they are.",
+        ),
+        click.option("--dpop-key", type=path, default=None, help="Private JWK; default: a new ES256 key."),
+        click.option("--key", type=path, required=True, help="The client's private key: JWK or PEM."),
+        click.option("--client-id", required=True),
+        click.option("--issuer", default="http://127.0.0.1:8080", show_default=True),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@request_options
+@output_option
+def token(output: str, **asked: Any) -> None:
+    """Fetch an access token by client credentials. Exit code 1 when it is refused."""
+    response = _send(asked, "token_endpoint")
+    body = orjson.loads(response.body)
+    if output == "json":
+        print_json(body)
+    elif response.status == 200:  # noqa: PLR2004
+        click.echo(body["access_token"])
+    else:
+        click.echo(f"refused: {body.get('error')}: {body.get('error_description')}", err=True)
+        click.echo(f"error id: {response.header('Error-Id')}", err=True)
+    raise SystemExit(0 if response.status == 200 else 1)  # noqa: PLR2004
+
+
+@click.command()
+@request_options
+@output_option
+def explain(output: str, **asked: Any) -> None:
+    """Have the service explain a token request, step by step. Exit code 1 when it would be refused."""
+    response = _send(asked, "explain")
+    report = orjson.loads(response.body)
+    if output == "json":
+        print_json(report)
+    elif "steps" in report:
+        print_report(report)
+    else:
+        click.echo(f"refused: {report.get('error')}: {report.get('error_description')}", err=True)
+    raise SystemExit(0 if report.get("verdict") == "accepted" else 1)
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """An explanation for people: a line for each step, then each finding."""
+    print_table(
+        ("step", "verdict", "why"),
+        [
+            (
+                step["step"],
+                step["verdict"],
+                step.get("description") or (f"needs {step['needs']}" if "needs" in step else ""),
+            )
+            for step in report["steps"]
+        ],
+    )
+    for step in report["steps"]:
+        for finding in step.get("findings", ()):
+            _print_finding(finding)
+        if step["verdict"] == "refused" and "findings" not in step:
+            _print_finding({"rule": step["step"], **step})
+    click.echo(f"verdict: {report['verdict']}")
+
+
+def _print_finding(finding: dict[str, Any]) -> None:
+    click.echo(f"\n{finding.get('rule')}: {finding.get('description', '')}")
+    for name in ("error", "pointer", "expected", "found", "clock_difference"):
+        if finding.get(name) is not None:
+            click.echo(f"  {name.replace('_', ' ')}: {finding[name]}")
+
+
+def _send(asked: dict[str, Any], endpoint: str) -> "Response":
+    """Build the request for the token endpoint and send it there or to explain; one retry for a nonce."""
+    from tillit.client.discovery import Discovery
+    from tillit.client.errors import ClientError
+    from tillit.client.token_request import client_credentials_request
+    from tillit.outbound.transport import TransportError, sender
+    from tillit.protocol.client_assertion import make_assertion
+    from tillit.protocol.dpop import make_proof
+    from tillit.protocol.jose import generate_key
+
+    issuer, client_id = asked["issuer"], asked["client_id"]
+    key = load_key(asked["key"])
+    dpop_key = load_key(asked["dpop_key"]) if asked["dpop_key"] else generate_key("ES256")
+    details = _details(asked["attestation"])
+    send = sender(None)
+
+    def build(nonce: str | None) -> "Request":
+        now = time.time()
+        return client_credentials_request(
+            token_endpoint,
+            client_id=client_id,
+            assertion=make_assertion(key, client_id, issuer, now=now, assertion_details=details),
+            proof=make_proof(dpop_key, "POST", token_endpoint, now=now, nonce=nonce),
+            scope=asked["scope"],
+            resource=asked["resource"],
+        )
+
+    try:
+        token_endpoint = Discovery(issuer, send=send, clock=time.time).token_endpoint()
+        url = token_endpoint if endpoint == "token_endpoint" else f"{issuer}/explain"
+        response = send(replace(build(None), url=url))
+        nonce = response.header("DPoP-Nonce")
+        # A successful answer carries a nonce too, for the next request.
+        if nonce and b"use_dpop_nonce" in response.body:
+            response = send(replace(build(nonce), url=url))
+    except (TransportError, ClientError) as error:
+        fail(f"{issuer}: {error}", UNREADABLE)
+    return response
+
+
+def load_key(path: Path) -> "SigningKey":
+    """The private key in ``path``, a JWK or PEM (ES256 assumed for a P-256 PEM). Leaves with one line."""
+    from tillit.protocol.errors import Rejected
+    from tillit.protocol.gate import read_json
+    from tillit.protocol.jose import load_private_jwk, load_private_pem
+
+    try:
+        data = path.read_bytes()
+        if data.lstrip().startswith(b"-----"):
+            return load_private_pem(data, "ES256")
+        return load_private_jwk(read_json(data))
+    except OSError as error:
+        fail(f"{path}: cannot be read ({type(error).__name__})", UNREADABLE)
+    except (Rejected, ValueError) as error:
+        fail(f"{path}: {error}", UNREADABLE)
+
+
+def _details(path: Path | None) -> Any:
+    from tillit.protocol.errors import Rejected
+    from tillit.protocol.gate import read_json
+
+    if path is None:
+        return None
+    try:
+        return read_json(path.read_bytes())
+    except OSError as error:
+        fail(f"{path}: cannot be read ({type(error).__name__})", UNREADABLE)
+    except Rejected as error:
+        fail(f"{path}: {error}", UNREADABLE)

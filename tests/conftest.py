@@ -1,0 +1,28 @@
+"""Fixtures that every room may use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.ehr import Ehr
+from support.service import Service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with two workers on the real clock, shared by every test of a process that does not change it."""
+    with Service(tmp_path_factory.mktemp("service")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ehr(service: Service) -> Ehr:
+    """A registered client of the shared service that attests without login."""
+    return Ehr(service, "ehr-nordfjell", service.add_client("ehr-nordfjell"))
+
+
+@pytest.fixture
+def frozen_service(tmp_path: Path) -> Iterator[Service]:
+    """A service of the test's own with two workers, its clock frozen at the instant of the examples."""
+    with Service(tmp_path / "service", frozen=1768465800.0) as running:
+        yield running
