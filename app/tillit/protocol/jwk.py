@@ -152,8 +152,9 @@ def load_public_jwks(
                 continue
             where = f"keys[{index}]{refusal.pointer.removeprefix('jwk')}"
             raise Rejected(refusal.reason, where, expected=refusal.expected) from None
-        if keys.setdefault(key.kid, key) is not key:
+        if key.kid in keys:
             raise Rejected("key id used twice", f"keys[{index}].kid")
+        keys[key.kid] = key
     return tuple(keys.values())
 
 
