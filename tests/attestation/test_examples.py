@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 
 from tillit.attestation.codes import code_systems
 from tillit.attestation.enrichment import enrich
-from tillit.attestation.registers import Registers
+from tillit.attestation.registers import MembershipInMemory, Registers
 from tillit.attestation.rulebook import Circumstances, Party, examine, judge
 from tillit.attestation.wire import ATTESTATION_TYPE, from_claim, parse_attestation, to_claim
 
-from_name = Callable[[str], dict[str, Any]]
+Example = Callable[[str], dict[str, Any]]
 Given = Callable[..., Circumstances]
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "attestation"
@@ -36,7 +37,7 @@ def with_the_person_named(value: Any, person: str) -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_becomes_its_claim_after_a_login(
-    name: str, example: from_name, after_login: Given, registers: Registers
+    name: str, example: Example, after_login: Given, registers: Registers
 ):
     """Parsed, judged, enriched and written, each example equals its published claim, member order included."""
     document = example(name)
@@ -51,7 +52,7 @@ def test_an_example_becomes_its_claim_after_a_login(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_becomes_the_same_claim_when_the_enterprise_vouches(
-    name: str, example: from_name, without_login: Given, registers: Registers
+    name: str, example: Example, without_login: Given, registers: Registers
 ):
     """Without a login the practitioner is named in the attestation, and the claim is the same."""
     document = example(name)
@@ -63,7 +64,7 @@ def test_an_example_becomes_the_same_claim_when_the_enterprise_vouches(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_is_accepted_by_all_three_parties(name: str, example: from_name, after_login: Given):
+def test_an_example_is_accepted_by_all_three_parties(name: str, example: Example, after_login: Given):
     """What the consumer sends without registers and the source reads from the token passes there too."""
     document = example(name)
     consumer = after_login(registers=None, authenticated_person=None, security_level=None)
@@ -78,15 +79,13 @@ def test_the_frameworks_own_examples_are_judged_with_their_defects(name: str, wi
     """Each published example is refused, and every known defect is reported under its rule."""
     document = json.loads((VECTORS / "published" / f"{name}.json").read_text())
     circumstances = without_login(registers=None)
-    found = examine(
-        document["input"], carrier_iat=SIGNED, party=Party.CONSUMER, circumstances=circumstances
-    )
+    found = examine(document["input"], carrier_iat=SIGNED, party=Party.CONSUMER, circumstances=circumstances)
     defects = [{"prefix": violation.prefix, "path": violation.path} for violation in found.violations]
     assert found.attestation is None
     assert sorted(defects, key=str) == sorted(document["defects"], key=str)
 
 
-def test_att_24_and_50_small_enterprises_need_no_units(example: from_name, after_login: Given):
+def test_att_24_and_50_small_enterprises_need_no_units(example: Example, after_login: Given):
     """A practice without units names no department, and itself as the patient's point of care."""
     document = example("general-practice")
     place = document["input"]["practitioner"]["point_of_care"]
@@ -99,7 +98,7 @@ def test_att_24_and_50_small_enterprises_need_no_units(example: from_name, after
     assert found.remarks == ()
 
 
-def test_what_was_normalised_is_noted(example: from_name, after_login: Given):
+def test_what_was_normalised_is_noted(example: Example, after_login: Given):
     """The lenient example says which tolerances it needed, without a word of its content."""
     circumstances = after_login(authenticated_person="54857527022")
     value = json.dumps(example("municipality")["input"])
@@ -110,7 +109,7 @@ def test_what_was_normalised_is_noted(example: from_name, after_login: Given):
 
 
 def test_a_person_unknown_to_hpr_gets_neither_name_nor_hpr_number(
-    example: from_name, without_login: Given, registers: Registers
+    example: Example, without_login: Given, registers: Registers
 ):
     """Without an authorization a person HPR does not know is accepted; the token then has no `hpr_nr`."""
     value = with_the_person_named(example("specialist-care")["input"], "16858399649")
@@ -219,7 +218,7 @@ ONE_CHANGE: tuple[tuple[str, Change, dict[str, Any], str | None], ...] = (
     ("change", "known", "prefix"), [row[1:] for row in ONE_CHANGE], ids=[row[0] for row in ONE_CHANGE]
 )
 def test_one_change_gets_one_answer(
-    change: Change, known: dict[str, Any], prefix: str | None, example: from_name, after_login: Given
+    change: Change, known: dict[str, Any], prefix: str | None, example: Example, after_login: Given
 ):
     """One change to the specialist's attestation: the first violation, by rule number, is the expected one."""
     value = copy.deepcopy(example("specialist-care")["input"])
@@ -229,7 +228,21 @@ def test_one_change_gets_one_answer(
     assert (found.violations[0].prefix if found.violations else None) == prefix
 
 
-def test_the_expired_attestation_says_so_in_the_words_of_the_rule(example: from_name, after_login: Given):
+def test_one_change_around_it_an_enterprise_that_is_no_member(
+    example: Example, after_login: Given, registers: Registers
+):
+    """The specialist's attestation is refused under ATT-12 when the hospital is no member of Helsenettet."""
+    nobody = replace(registers, membership=MembershipInMemory({}))
+    value = example("specialist-care")["input"]
+    found = examine(
+        value, carrier_iat=SIGNED, party=Party.TRUST_ANCHOR, circumstances=after_login(registers=nobody)
+    )
+    assert [(violation.prefix, violation.code) for violation in found.violations] == [
+        ("ATT-12", "access_denied")
+    ]
+
+
+def test_the_expired_attestation_says_so_in_the_words_of_the_rule(example: Example, after_login: Given):
     """The description of an expired attestation holds the words that ATT-58c demands."""
     value = example("specialist-care")["input"] | {"toa": 1768462199}
     circumstances = after_login(now=SIGNED)
@@ -237,7 +250,7 @@ def test_the_expired_attestation_says_so_in_the_words_of_the_rule(example: from_
     assert found.violations[0].description.startswith("ATT-58: attestation_has_expired: ")
 
 
-def test_a_misspelt_member_is_named_and_the_nearest_suggested(example: from_name, after_login: Given):
+def test_a_misspelt_member_is_named_and_the_nearest_suggested(example: Example, after_login: Given):
     """The refusal of an unknown member helps the vendor to find it."""
     value = example("specialist-care")["input"]
     value["practitioner"]["auhtorization"] = value["practitioner"].pop("authorization")

@@ -41,7 +41,9 @@ def outcome(case: dict[str, Any], known: dict[str, Any], registers: Registers) -
     party = Party(known.pop("party"))
     circumstances = Circumstances(registers=registers, **known)
     if party is not Party.DOCUMENT_SOURCE:
-        return examine(case["input"], carrier_iat=known["carrier_iat"], party=party, circumstances=circumstances)
+        return examine(
+            case["input"], carrier_iat=known["carrier_iat"], party=party, circumstances=circumstances
+        )
     attestation = from_claim(case["input"])
     return Examination(attestation, judge(attestation, party, circumstances), (), ())
 

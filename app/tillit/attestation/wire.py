@@ -85,11 +85,6 @@ def from_claim(claim: Any) -> Attestation:
     return attestation
 
 
-def to_details(attestation: Attestation) -> dict[str, Any]:
-    """The attestation as a client sends it: an authorization detail of its type (RFC 9396 §2)."""
-    return {"type": ATTESTATION_TYPE, **to_claim(attestation)}
-
-
 def to_claim(attestation: Attestation) -> dict[str, Any]:
     """The attestation as the claim of an access token (without `type`), members in the published order."""
     why = attestation.care_relationship
