@@ -20,6 +20,7 @@ from tillit.protocol.jose import ALGORITHMS
 ENVIRONMENT_PREFIX = "TILLIT_"
 SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
 MAX_WORKERS = 64
+DEFAULT_PORT = 8080
 
 
 class SettingsError(Exception):
@@ -44,7 +45,7 @@ class Settings:
     data: Path
     dev: bool = False
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = DEFAULT_PORT
     workers: int = 1
     threads: int = 16
     config: Path = SHIPPED_CONFIG
@@ -92,7 +93,7 @@ def load_settings(
     given |= {name: value for name, value in (flags or {}).items() if value is not None}
     values = _converted(given, faults)
     if values.get("dev"):
-        values.setdefault("issuer", f"http://127.0.0.1:{values.get('port', Settings.port)}")
+        values.setdefault("issuer", f"http://127.0.0.1:{values.get('port', DEFAULT_PORT)}")
         values.setdefault("synthetic_identifiers", True)
     faults += [f"{name}: needed" for name in ("issuer", "data") if name not in values]
     if faults:

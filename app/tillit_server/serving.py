@@ -1,8 +1,7 @@
 """Runs the front door under the production server: a supervisor, workers, and a start that fails early."""
 
-import logging
-import signal
 from functools import partial
+from multiprocessing.util import Finalize
 from typing import Any
 
 from granian import Granian
@@ -13,8 +12,6 @@ from granian.log import LogLevels
 from tillit_server.config import Settings
 from tillit_server.logs import set_up_logging
 from tillit_server.wiring import build, public_app
-
-_log = logging.getLogger("tillit.serving")
 
 BACKLOG = 1024
 RESPAWN_SECONDS = 0.2
@@ -53,7 +50,8 @@ def serve(settings: Settings) -> None:
 
 
 def _load(settings: Settings) -> Any:
-    """The WSGI callable of one worker."""
+    """The WSGI callable of one worker; what it has open is closed when the worker stops in good order."""
     set_up_logging()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    return public_app(build(settings, worker=True), settings)
+    installation = build(settings, worker=True)
+    Finalize(None, installation.close, exitpriority=1)
+    return public_app(installation)

@@ -74,14 +74,14 @@ def add(
 ) -> None:
     """Register a client. Every worker knows it within a second."""
     from tillit_server.issuer.clients import ClientError, client_from
-    from tillit_server.registration import ClientExists, register
+    from tillit_server.issuer.registration import ClientExists, register
 
     words = [word for value in scopes for word in value.split()]
     value = {"id": client_id, "keys": _keys(jwks), "scopes": words, **members}
     with opened(file, data) as installation:
         try:
             client = client_from(value)
-            register(installation, client, replace=replace, operator=operator, reason=reason)
+            register(installation.services, client, replace=replace, operator=operator, reason=reason)
         except (ClientError, ClientExists) as error:
             fail(f"clients: {error}")
     if output == "json":
@@ -138,11 +138,13 @@ def enable(file: Path | None, data: Path | None, client_id: str, operator: str, 
 def _switch(
     file: Path | None, data: Path | None, client_id: str, *, disabled: bool, operator: str, reason: str
 ) -> None:
-    from tillit_server.registration import UnknownClient, set_disabled
+    from tillit_server.issuer.registration import UnknownClient, set_disabled
 
     with opened(file, data) as installation:
         try:
-            set_disabled(installation, client_id, disabled=disabled, operator=operator, reason=reason)
+            set_disabled(
+                installation.services, client_id, disabled=disabled, operator=operator, reason=reason
+            )
         except UnknownClient as error:
             fail(f"clients: {error}")
     click.echo(f"{client_id}: {'disabled' if disabled else 'enabled'}")

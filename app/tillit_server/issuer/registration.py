@@ -4,8 +4,8 @@ from dataclasses import replace as replaced
 
 from tillit_server.audit.events import ClientAdded, ClientDisabled, ClientEnabled, ClientReplaced
 from tillit_server.issuer.clients import KIND, Client, check_scopes, client_from
+from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Conflict, Put, Settlement
-from tillit_server.wiring import Installation
 
 
 class ClientExists(Exception):  # noqa: N818 (a state of the registry)
@@ -16,11 +16,8 @@ class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
     """No client of this id is registered."""
 
 
-def register(
-    installation: Installation, client: Client, *, replace: bool, operator: str, reason: str
-) -> None:
+def register(services: Services, client: Client, *, replace: bool, operator: str, reason: str) -> None:
     """Write ``client``. Raises ``ClientExists`` unless ``replace``, ``ClientError``, ``StorageUnavailable``."""
-    services = installation.services
     check_scopes(client, services.apis)
     event = (ClientReplaced if replace else ClientAdded)(
         client_id=client.id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
@@ -32,11 +29,8 @@ def register(
         raise ClientExists(f"{client.id} is registered; --replace registers it anew") from conflict
 
 
-def set_disabled(
-    installation: Installation, client_id: str, *, disabled: bool, operator: str, reason: str
-) -> None:
+def set_disabled(services: Services, client_id: str, *, disabled: bool, operator: str, reason: str) -> None:
     """Disable or enable a client. Raises ``UnknownClient``, ``StorageUnavailable``."""
-    services = installation.services
     record = services.store.records.get(KIND, client_id)
     if record is None:
         raise UnknownClient(f"{client_id} is not registered")

@@ -1,0 +1,33 @@
+"""What the signing room reports about its rings, as events of the closed list."""
+
+from tillit_server.audit.events import (
+    EVENTS,
+    Event,
+    KeyRevoked,
+    RollbackSuspected,
+    SecretRotated,
+    SignatureRejected,
+)
+from tillit_server.audit.house_events import KeyEvent
+
+SERVICE = "service"
+SCHEDULE = "schedule"
+
+
+def ring_event(name: str, ident: str, kind: str, at: int) -> Event | None:
+    """The event for a change of a ring; None for a step that is recorded elsewhere.
+
+    ``ident``: of the key or secret; ``kind``: algorithm or purpose; ``at``: Unix seconds from which it holds.
+    """
+    event = EVENTS.get(name)
+    if event is None:
+        return None
+    if issubclass(event, KeyEvent) and event is not KeyRevoked:
+        return event(kid=ident, alg=kind, effective_at=at, operator=SERVICE, reason=SCHEDULE)
+    if event is SecretRotated:
+        return SecretRotated(purpose=kind, secret_id=ident, operator=SERVICE, reason=SCHEDULE)
+    if event is SignatureRejected:
+        return SignatureRejected(kid=ident, alg=kind)
+    if event is RollbackSuspected:
+        return RollbackSuspected(expected=int(ident), found=int(kind))
+    return None

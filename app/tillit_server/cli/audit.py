@@ -1,0 +1,8 @@
+"""``tillit audit``."""
+
+import click
+
+
+@click.group()
+def audit() -> None:
+    """The audit: prove that it is whole."""

@@ -1,0 +1,8 @@
+"""``tillit demo``."""
+
+import click
+
+
+@click.command()
+def demo() -> None:
+    """The main job, once."""

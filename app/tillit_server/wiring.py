@@ -1,0 +1,240 @@
+"""The composition root: from settings to everything built. The only place that names a backend."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+from flask import Flask
+
+from tillit import __version__
+from tillit.attestation.rulebook import RULE_PACK_VERSION
+from tillit.protocol.nonces import Nonces
+from tillit_server.audit.chain import ChainLinker, chain_secret
+from tillit_server.audit.checkpoints import CheckpointKeeper
+from tillit_server.audit.events import Event, ServiceStarted, ServiceStopped
+from tillit_server.audit.log import AuditLog
+from tillit_server.audit.refusals import RefusalLog
+from tillit_server.audit.rings import ring_event
+from tillit_server.audit.slots import SlotLease
+from tillit_server.clock import Clock, ClockFileError, make_clock
+from tillit_server.config import Settings, SettingsError
+from tillit_server.housekeeping import Housekeeper
+from tillit_server.issuer.apis import ApiConfigError, load_apis
+from tillit_server.issuer.clients import KIND as CLIENT
+from tillit_server.issuer.clients import ClientError, ClientRegistry
+from tillit_server.issuer.discovery import describe
+from tillit_server.issuer.explain import ExplainLimit
+from tillit_server.issuer.registration import ClientExists, register
+from tillit_server.issuer.registers import RegisterFileError, load_registers
+from tillit_server.issuer.seeds import read_seeds
+from tillit_server.issuer.services import Services
+from tillit_server.signing.custody import Custody, CustodyError, open_custody
+from tillit_server.signing.live import RingChange
+from tillit_server.signing.secrets import Secrets
+from tillit_server.signing.signer import Signer
+from tillit_server.storage.ports import (
+    Put,
+    Settlement,
+    StorageRefused,
+    StorageUnavailable,
+    Store,
+)
+from tillit_server.storage.sealing import Sealer, SealingKeys
+from tillit_server.storage.sqlite import SqliteStore
+from tillit_server.web.routes import Doors, make_app
+
+DATABASE = "tillit.sqlite"
+CHECKPOINT = "audit.checkpoint"
+PASSPHRASE = "passphrase"
+
+UNUSABLE = (
+    SettingsError,
+    ApiConfigError,
+    ClientError,
+    ClockFileError,
+    CustodyError,
+    RegisterFileError,
+    StorageRefused,
+    StorageUnavailable,
+)
+"""What ``build`` raises when an installation must not be used as it stands; each text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Everything built from one set of settings; ``close`` lets go of files, locks and threads."""
+
+    settings: Settings
+    services: Services
+    checkpoints: CheckpointKeeper
+    audit_secret: bytes
+    closing: ExitStack
+
+    def close(self) -> None:
+        """Write what was accepted without waiting, then let go."""
+        self.closing.close()
+
+
+def build(settings: Settings, *, worker: bool = False) -> Installation:
+    """Build everything. Raises one of ``UNUSABLE``. A ``worker`` also keeps house and reports its start."""
+    with ExitStack() as closing:
+        clock = make_clock(settings.clock)
+        apis = load_apis(settings.config / "apis")
+        registers = load_registers(settings.config / "registers")
+        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        custody = _open_custody(settings)
+        slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
+        secrets, store = _open_store(settings, custody, clock, slot)
+        closing.callback(store.close)
+        audit = AuditLog(store, clock=clock, pseudonym_secret=secrets.current("pseudonym").value, slot=slot)
+
+        def settle_ring(put: Put, changes: Sequence[RingChange]) -> None:
+            """A ring and the entries that tell of its change, in one act."""
+            events = [ring_event(change.event, change.ident, change.kind, change.at) for change in changes]
+            store.settle(Settlement(puts=(put,), entries=tuple(audit.entry(e) for e in events if e)))
+
+        secrets.use(store.records, write=settle_ring)
+        signer = Signer(
+            store.records,
+            custody,
+            clock,
+            algorithms=settings.algorithms,
+            on_change=_alarm(audit),
+            write=settle_ring,
+        )
+        refusals = RefusalLog(audit, clock=clock)
+        closing.callback(refusals.flush)
+        audit_secret = secrets.current("audit_hash").value
+        checkpoints = CheckpointKeeper(
+            settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
+        )
+        services = Services(
+            issuer=settings.issuer,
+            token_endpoint=describe(settings.issuer, apis, settings.algorithms)["token_endpoint"],
+            clock=clock,
+            clients=ClientRegistry(store.records, monotonic=time.monotonic),
+            apis=apis,
+            registers=registers,
+            nonces=Nonces(lambda: secrets.accepted("nonce"), settings.nonce_slot)
+            if settings.nonce_required
+            else None,
+            signer=signer,
+            store=store,
+            audit=audit,
+            refusals=refusals,
+            synthetic_identifiers=settings.synthetic_identifiers,
+            dev=settings.dev,
+        )
+        missing = sorted(a for a in apis.signing_algorithms if a not in settings.algorithms)
+        if missing:
+            raise ApiConfigError(f"signing_algorithm: {missing[0]} is not among the enabled algorithms")
+        _sow(settings, services)
+        if worker:
+            audit.record(
+                ServiceStarted(
+                    slot=slot, version=__version__, rule_pack=RULE_PACK_VERSION, development=settings.dev
+                )
+            )
+            closing.callback(lambda: audit.record(ServiceStopped(slot=slot), durable=False))
+            closing.callback(Housekeeper((refusals.tick, checkpoints.tick)).close)
+        return Installation(settings, services, checkpoints, audit_secret, closing.pop_all())
+    raise AssertionError("unreachable")  # ExitStack never swallows an exception here
+
+
+def public_app(installation: Installation) -> Flask:
+    """The front door of an installation."""
+    settings, services = installation.settings, installation.services
+    return make_app(
+        services,
+        Doors(
+            path=settings.path,
+            metadata=describe(settings.issuer, services.apis, settings.algorithms),
+            max_age=settings.jwks_max_age,
+            explain_limit=ExplainLimit(settings.explain_per_minute, time.monotonic),
+        ),
+    )
+
+
+def _open_custody(settings: Settings) -> Custody:
+    """The master key; in development mode made, with its passphrase, by whichever process comes first."""
+    if settings.dev:
+        directory = settings.keys_directory
+        return open_custody(directory, passphrase_file=directory / PASSPHRASE, make=True)
+    return open_custody(settings.keys_directory, passphrase_file=settings.passphrase_file, make=False)
+
+
+def _open_store(settings: Settings, custody: Custody, clock: Clock, slot: int) -> tuple[Secrets, Store]:
+    """The secrets and the store.
+
+    The store needs secrets for everything but the ring that holds them, so it is opened for that first.
+    """
+    path = settings.data / DATABASE
+    first = SqliteStore(
+        path,
+        clock=clock,
+        sealer=Sealer(_no_keys),
+        linker=ChainLinker(b"", slot),
+        key_hash_secret=b"",
+        timeout=settings.storage_timeout,
+    )
+    try:
+        secrets = Secrets(first.records, custody, clock)
+    finally:
+        first.close()
+    store = SqliteStore(
+        path,
+        clock=clock,
+        sealer=Sealer(_SealingRing(secrets).keys),
+        linker=ChainLinker(chain_secret(secrets.current("audit_hash").value), slot),
+        key_hash_secret=secrets.current("key_hash").value,
+        timeout=settings.storage_timeout,
+    )
+    secrets.use(store.records)
+    return secrets, store
+
+
+def _no_keys() -> SealingKeys:
+    raise StorageUnavailable("no sealing key yet")
+
+
+class _SealingRing(Mapping[str, bytes]):
+    """The sealing secrets by id, as the store asks for them."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def keys(self) -> SealingKeys:  # type: ignore[override]
+        return SealingKeys(self._secrets.current("sealing").id, self)
+
+    def __getitem__(self, identifier: str) -> bytes:
+        secret = self._secrets.by_id("sealing", identifier)
+        if secret is None:
+            raise KeyError(identifier)
+        return secret.value
+
+    def __iter__(self) -> Iterator[str]:
+        yield self._secrets.current("sealing").id
+
+    def __len__(self) -> int:
+        return 1
+
+
+def _alarm(audit: AuditLog) -> Callable[[str, str, str, int], None]:
+    """Writes down what the signer reports outside a settlement."""
+
+    def on_change(event: str, ident: str, kind: str, at: int) -> None:
+        alarm: Event | None = ring_event(event, ident, kind, at)
+        if alarm is not None and type(alarm).alarm:
+            audit.record(alarm, durable=False)
+
+    return on_change
+
+
+def _sow(settings: Settings, services: Services) -> None:
+    """Register the seeds that are not registered yet; losing that race to another process is fine."""
+    development_keys = settings.data / "clients" if settings.dev else None
+    for client in read_seeds(settings.config / "clients", development_keys=development_keys):
+        if services.store.records.get(CLIENT, client.id) is None:
+            with suppress(ClientExists):
+                register(services, client, replace=False, operator="service", reason="seed")
