@@ -13,7 +13,6 @@ from tillit.attestation.rulebook import Circumstances
 
 ROOT = Path(__file__).parents[2]
 VECTORS = ROOT / "tests" / "vectors" / "attestation"
-EXAMPLES = tuple(sorted((VECTORS / "examples").glob("*.json")))
 
 NOW = 1768465812
 SIGNED = 1768465800
@@ -31,6 +30,14 @@ def registers() -> Registers:
 def example() -> Callable[[str], dict[str, Any]]:
     """An example by name, fresh at every call: its `input`, its `person` and the `claim` it becomes."""
     return lambda name: json.loads((VECTORS / "examples" / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def sent(example: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """The specialist's attestation, with the practitioner named."""
+    value: dict[str, Any] = example("specialist-care")["input"]
+    value["practitioner"]["identifier"] = {"id": "14857527039", "system": "urn:oid:2.16.578.1.12.4.1.4.1"}
+    return value
 
 
 @pytest.fixture(scope="session")
