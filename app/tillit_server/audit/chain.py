@@ -10,8 +10,9 @@ A chain alone cannot show that its end is missing. That is what checkpoints are 
 import hashlib
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from tillit_server.storage.keyed_hash import KeyedHash
 from tillit_server.storage.ports import Entry, Head, Journal, JournalEntry
 
 _PAGE = 500
@@ -27,17 +28,17 @@ def entry_digest(public: bytes, sealed: bytes) -> bytes:
     return hashlib.sha256(len(public).to_bytes(8, "big") + public + sealed).digest()
 
 
-def link(secret: bytes, slot: int, seq: int, previous: bytes, digest: bytes) -> bytes:
-    """The link of entry `seq` of `slot`; `secret` is the chain secret."""
-    return hmac.digest(secret, slot.to_bytes(8, "big") + seq.to_bytes(8, "big") + previous + digest, "sha256")
+def link(chain: KeyedHash, slot: int, seq: int, previous: bytes, digest: bytes) -> bytes:
+    """The link of entry `seq` of `slot`; `chain` is the MAC under the chain secret."""
+    return chain(slot.to_bytes(8, "big") + seq.to_bytes(8, "big") + previous + digest)
 
 
-@dataclass(frozen=True, slots=True)
 class ChainLinker:
     """A `storage.ports.Linker` for one slot; `secret` is the chain secret."""
 
-    secret: bytes = field(repr=False)
-    slot: int
+    def __init__(self, secret: bytes, slot: int) -> None:
+        self.slot = slot
+        self._chain = KeyedHash(secret)
 
     def digest(self, entry: Entry) -> bytes:
         """What the link covers of an entry."""
@@ -45,7 +46,7 @@ class ChainLinker:
 
     def link(self, previous: bytes, seq: int, digest: bytes) -> bytes:
         """The link of entry `seq`."""
-        return link(self.secret, self.slot, seq, previous, digest)
+        return link(self._chain, self.slot, seq, previous, digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,14 @@ def verify(journal: Journal, secret: bytes, *, known: Mapping[int, tuple[Head, .
     """
     earlier = known or {}
     slots = sorted({head.slot for head in journal.heads()} | set(earlier))
+    chain = KeyedHash(secret)
     total = 0
     heads: list[Head] = []
     for slot in slots:
         marks = {head.seq: head.link for head in earlier.get(slot, ())}
         seq, last = 0, b""
         for entry in _entries(journal, slot):
-            flaw = _flaw(entry, seq, last, secret, marks)
+            flaw = _flaw(entry, seq, last, chain, marks)
             if flaw is not None:
                 return Report(total, tuple(heads), flaw)
             seq, last = entry.seq, entry.link
@@ -98,12 +100,12 @@ def verify(journal: Journal, secret: bytes, *, known: Mapping[int, tuple[Head, .
 
 
 def _flaw(
-    entry: JournalEntry, before: int, last: bytes, secret: bytes, marks: Mapping[int, bytes]
+    entry: JournalEntry, before: int, last: bytes, chain: KeyedHash, marks: Mapping[int, bytes]
 ) -> Flaw | None:
     expected = before + 1
     if entry.seq != expected:
         return Flaw(entry.slot, expected, f"missing: the next entry is number {entry.seq}")
-    made = link(secret, entry.slot, expected, last, entry_digest(entry.public, entry.sealed))
+    made = link(chain, entry.slot, expected, last, entry_digest(entry.public, entry.sealed))
     if not hmac.compare_digest(made, entry.link):
         return Flaw(entry.slot, expected, "changed, or linked with another secret")
     if not hmac.compare_digest(marks.get(expected, entry.link), entry.link):

@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from tillit_server.audit.event import render
 from tillit_server.audit.events import EVENTS, Event, MonthDestroyed
 from tillit_server.audit.months import MonthKeys, month_of
+from tillit_server.storage.keyed_hash import KeyedHash
 from tillit_server.storage.ports import Entry, JournalEntry, Settlement, Store
 
 _NONCE_BYTES = 12
@@ -47,7 +48,7 @@ class AuditLog:
         self.slot = slot
         self._store = store
         self._clock = clock
-        self._label_secret = hmac.digest(pseudonym_secret, b"tillit audit label v1", "sha256")
+        self._label_hash = KeyedHash(hmac.digest(pseudonym_secret, b"tillit audit label v1", "sha256"))
         self._months = MonthKeys(store.records)
 
     def entry(self, event: Event) -> Entry:
@@ -105,7 +106,7 @@ class AuditLog:
 
     def _label(self, month: str, person: str) -> bytes:
         named = f"{month} {person}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._label_secret, named, "sha256")[:_LABEL_BYTES]
+        return self._label_hash(named)[:_LABEL_BYTES]
 
     def _open(self, entries: Iterable[JournalEntry]) -> list[AuditEntry]:
         opened = []

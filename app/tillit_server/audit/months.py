@@ -21,7 +21,7 @@ def month_of(now: float) -> str:
 
 
 class MonthKeys:
-    """Month keys as records, sealed like every record; a destroyed one leaves a mark and is never made again."""
+    """Month keys as records, sealed like every record; a destroyed one leaves a mark, and stays destroyed."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

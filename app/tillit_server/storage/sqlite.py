@@ -115,6 +115,7 @@ class SqliteStore:
         try:
             self._begin(deadline)
             self._committer.commit(batch)
+            self._check_identity()
         except sqlite3.Error as error:
             self._roll_back()
             if is_fatal(error):
@@ -132,9 +133,6 @@ class SqliteStore:
     def _begin(self, deadline: float) -> None:
         if self._broken:
             raise StorageUnavailable(self._broken)
-        if identity(self._path) != self._identity:
-            # Our writes would go to a file that no other process, and no restart, will ever see.
-            raise StorageUnavailable("the file of the store was moved or replaced")
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -144,6 +142,11 @@ class SqliteStore:
                     raise
             else:
                 return
+
+    def _check_identity(self) -> None:
+        if identity(self._path) != self._identity:
+            # Written, but to a file that no other process and no restart will ever see.
+            raise StorageUnavailable("the file of the store was moved or replaced")
 
     def _tidy(self) -> None:
         """Move the log into the database, after the answers and before the next process has its turn."""

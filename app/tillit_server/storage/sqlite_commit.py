@@ -5,7 +5,7 @@ up and written together. Settlements see what those before them did; a conflict 
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -207,17 +207,17 @@ class Committer:
 
     def _write(self, state: _State) -> None:
         upsert = " ON CONFLICT DO UPDATE SET until = excluded.until"
-        self._insert("INSERT INTO once VALUES ", upsert, state.new_spent.items())
+        self._insert("INSERT INTO once VALUES ", upsert, list(state.new_spent.items()))
         rows = [(digest, *ticket) for digest, ticket in state.new_tickets.items()]
         upsert += ", value = excluded.value, redeemed = excluded.redeemed"
         self._insert("INSERT INTO ticket VALUES ", upsert, rows)
         self._insert("INSERT INTO journal VALUES ", "", state.entries)
         self._insert("INSERT INTO label VALUES ", " ON CONFLICT DO NOTHING", state.labels)
 
-    def _insert(self, start: str, end: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        for chunk in _chunks(list(rows)):
+    def _insert(self, start: str, end: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        for chunk in _chunks(rows):
             one = f"({_marks(len(chunk[0]))})"
-            self._execute(start + ",".join([one] * len(chunk)) + end, list(chain.from_iterable(chunk)))
+            self._execute(start + ",".join([one] * len(chunk)) + end, tuple(chain.from_iterable(chunk)))
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:

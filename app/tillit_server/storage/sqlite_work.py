@@ -1,12 +1,12 @@
 """A settlement made ready for the commit, outside the turn: keys hashed, values sealed, entries digested."""
 
-import hmac
 from collections.abc import Collection
 from typing import NamedTuple
 
 import orjson
 
 from tillit_server.storage.group_commit import Work
+from tillit_server.storage.keyed_hash import KeyedHash
 from tillit_server.storage.ports import Json, Linker, Settlement
 from tillit_server.storage.sealing import Sealer
 
@@ -83,7 +83,7 @@ class Preparer:
     ) -> None:
         self._sealer = sealer
         self._linker = linker
-        self._secret = secret
+        self._hash = KeyedHash(secret)
         self._unsealed = frozenset(unsealed_kinds)
 
     def prepare(self, settlement: Settlement) -> Prepared:
@@ -116,7 +116,7 @@ class Preparer:
         """The hash under which an id or ticket lies; the key itself is never on disk."""
         # The length keeps ("ab", "c") and ("a", "bc") apart.
         named = f"{shape}:{len(space)}:{space}{key}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._secret, named, "sha256")[:_DIGEST_BYTES]
+        return self._hash(named)[:_DIGEST_BYTES]
 
     def seal_ticket(self, space: str, digest: bytes, value: Json) -> bytes:
         """Seal a ticket's value."""
