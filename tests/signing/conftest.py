@@ -1,6 +1,6 @@
 """What the tests of the signing room work with: a store in memory, and two clocks that stand still."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class MemoryRecords:
     before_put: Callable[[], None] | None = None
 
     def get(self, kind: str, key: str) -> Record | None:
+        """What was put last."""
         self.gets += 1
         if self.down:
             raise StorageUnavailable("the store is down")
@@ -31,6 +32,7 @@ class MemoryRecords:
         return None if row is None else Record(orjson.loads(orjson.dumps(row.value)), row.version)
 
     def put(self, kind: str, key: str, value: Any, *, expect: int | None = None) -> int:
+        """Put under compare-and-swap."""
         if self.before_put:
             hook, self.before_put = self.before_put, None
             hook()
@@ -41,12 +43,6 @@ class MemoryRecords:
             raise Conflict(kind, "version")
         self.rows[kind, key] = Record(orjson.loads(orjson.dumps(value)), version + 1)
         return version + 1
-
-    def remove(self, kind: str, key: str, *, expect: int | None = None) -> None:
-        self.rows.pop((kind, key), None)
-
-    def each(self, kind: str) -> Iterator[tuple[str, Record]]:
-        return iter(sorted((k[1], row) for k, row in self.rows.items() if k[0] == kind))
 
 
 @dataclass
@@ -59,6 +55,7 @@ class Hand:
         return self.now
 
     def pass_(self, seconds: float) -> None:
+        """Move on."""
         self.now += seconds
 
 

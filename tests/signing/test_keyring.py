@@ -176,6 +176,7 @@ class KeyLife(RuleBasedStateMachine):
 
     @initialize(rotate=st.integers(1, 100), token=st.integers(1, 7200))
     def found(self, rotate: int, token: int) -> None:
+        """The very first start, under some policy."""
         self.now = START
         self.policy = Policy(rotate_after=rotate * DAY, longest_token=token)
         self.algorithms: tuple[str, ...] = ("ES256",)
@@ -188,10 +189,12 @@ class KeyLife(RuleBasedStateMachine):
 
     @rule()
     def come_by(self) -> None:
+        """A process looks, and does what is due."""
         before = self.ring
         self.ring, notes = advance(self.ring, self.now, self.policy, self.make, self.algorithms)
         for note in notes:
-            assert note.kid and note.state
+            assert note.kid
+            assert note.state
             self.noted.setdefault(note.kid, []).append(note.state)
         assert advance(self.ring, self.now, self.policy, self.make, self.algorithms) == (self.ring, ())
         assert {e.kid for e in before.entries} <= {e.kid for e in self.ring.entries}
@@ -200,10 +203,12 @@ class KeyLife(RuleBasedStateMachine):
 
     @rule(seconds=st.one_of(st.floats(0, 100), st.floats(0, 3 * DAY), st.floats(0, 300 * DAY)))
     def pass_time(self, seconds: float) -> None:
+        """Nobody comes by."""
         self.now += seconds
 
     @rule(alg=st.sampled_from(["RS256", "EdDSA"]))
     def enable(self, alg: str) -> None:
+        """A further algorithm is switched on."""
         self.algorithms = tuple(dict.fromkeys((*self.algorithms, alg)))
         self.come_by()
 
@@ -215,6 +220,7 @@ class KeyLife(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def sign(self, data: st.DataObject) -> None:
+        """A token is signed, and must verify until it dies."""
         alg = data.draw(st.sampled_from(self.algorithms))
         try:
             key = active_key(self.ring, alg, self.now)
@@ -226,18 +232,21 @@ class KeyLife(RuleBasedStateMachine):
 
     @invariant()
     def one_signing_key(self) -> None:
+        """Exactly one key signs; none only while the first is announced."""
         for alg in {e.alg for e in self.ring.entries}:
             count = states(self.ring, alg, self.now).count(State.ACTIVE)
             assert count == 1 or (count == 0 and self.now < self.ring.chain(alg)[0].active_from)
 
     @invariant()
     def living_tokens_verify(self) -> None:
+        """Every living token's key is published."""
         kids = {e.kid for e in published(self.ring, self.now)}
         self.tokens = [(kid, until) for kid, until in self.tokens if until > self.now]
         assert all(kid in kids for kid, _ in self.tokens)
 
     @invariant()
     def every_step_is_noted_once_and_in_order(self) -> None:
+        """The audit hears of each state once, in order."""
         for noted in self.noted.values():
             assert noted == list(State)[: len(noted)]
 

@@ -11,6 +11,7 @@ import binascii
 import contextlib
 import hashlib
 import hmac
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -108,13 +109,10 @@ def open_custody(
     """
     private_directory(directory, make=make)
     path = directory / MASTER_FILE
-    try:
-        passphrase = None if passphrase_file is None else _passphrase(passphrase_file, make=make)
-        data = read_secret(path)
-        if data is None and make:
-            data = _make_master(path, passphrase, scrypt_cost)
-    except OSError as error:
-        raise CustodyError(f"{directory}: the master key cannot be made ({error.strerror})") from None
+    if make:
+        _make_missing(path, passphrase_file, scrypt_cost)
+    passphrase = None if passphrase_file is None else _passphrase(passphrase_file)
+    data = read_secret(path)
     if data is None:
         raise CustodyError(
             f"{path}: there is no master key; restore it from the backup, or copy it from another host"
@@ -122,26 +120,31 @@ def open_custody(
     return Custody(_unwrap(path, data, passphrase), directory)
 
 
-def _passphrase(path: Path, *, make: bool) -> bytes:
+def _make_missing(path: Path, passphrase_file: Path | None, cost: int) -> None:
+    try:
+        with locked(path.parent):
+            sweep(path)
+            if os.path.lexists(path):
+                return  # a passphrase made now would not be the one that opens it
+            passphrase = None
+            if passphrase_file is not None:
+                sweep(passphrase_file)
+                passphrase_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                create_secret(passphrase_file, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
+                passphrase = _passphrase(passphrase_file)
+            create_secret(path, _wrap(secrets.token_bytes(KEY_BYTES), passphrase, cost))
+    except OSError as error:
+        raise CustodyError(f"{path}: cannot be made ({error.strerror})") from None
+
+
+def _passphrase(path: Path) -> bytes:
     data = read_secret(path)
-    if data is None and make:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        create_secret(path, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
-        data = read_secret(path)
     if data is None:
         raise CustodyError(f"{path}: there is no passphrase file")
     passphrase = data.rstrip(b"\r\n")
     if len(passphrase) < MIN_PASSPHRASE_BYTES:
         raise CustodyError(f"{path}: the passphrase is shorter than {MIN_PASSPHRASE_BYTES} characters")
     return passphrase
-
-
-def _make_master(path: Path, passphrase: bytes | None, cost: int) -> bytes | None:
-    with locked(path.parent):
-        if not path.exists():
-            sweep(path.parent)
-            create_secret(path, _wrap(secrets.token_bytes(KEY_BYTES), passphrase, cost))
-    return read_secret(path)
 
 
 def _wrap(master: bytes, passphrase: bytes | None, cost: int) -> bytes:

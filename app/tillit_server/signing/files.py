@@ -43,25 +43,28 @@ def read_secret(path: Path) -> bytes | None:
         if path.is_symlink():
             raise CustodyError(f"{path}: is a symbolic link; secrets must be regular files") from None
         raise CustodyError(f"{path}: cannot be opened ({error.strerror})") from None
-    with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor, not a path)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise CustodyError(f"{path}: is not a regular file")
-        if found.st_uid != os.geteuid():
-            raise CustodyError(f"{path}: belongs to user {found.st_uid}, the service runs as {os.geteuid()}")
-        if found.st_mode & _OTHERS:
-            raise CustodyError(
-                f"{path}: mode {found.st_mode & 0o7777:04o} lets others in; run: chmod 600 {path}"
-            )
-        try:
-            data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise CustodyError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        _require_private(path, os.fstat(descriptor))
+        data = os.read(descriptor, MAX_BYTES + 1)
+    except OSError as error:
+        raise CustodyError(f"{path}: cannot be read ({error.strerror})") from None
+    finally:
+        os.close(descriptor)
     if not data:
         raise CustodyError(f"{path}: is empty")
     if len(data) > MAX_BYTES:
         raise CustodyError(f"{path}: is larger than {MAX_BYTES} bytes")
     return data
+
+
+def _require_private(path: Path, found: os.stat_result) -> None:
+    mode = stat.S_IMODE(found.st_mode)
+    if not stat.S_ISREG(found.st_mode):
+        raise CustodyError(f"{path}: is not a regular file")
+    if found.st_uid != os.geteuid():
+        raise CustodyError(f"{path}: belongs to user {found.st_uid}, the service runs as {os.geteuid()}")
+    if mode & _OTHERS:
+        raise CustodyError(f"{path}: mode {mode:04o} lets others in; run: chmod 600 {path}")
 
 
 def private_directory(path: Path, *, make: bool) -> None:
@@ -127,9 +130,9 @@ def replace_secret(path: Path, data: bytes) -> None:
     _sync_directory(path.parent)
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a killed process left half-written. Call it under ``locked``."""
-    for left in directory.glob(f"{_TEMPORARY}*"):
+def sweep(path: Path) -> None:
+    """Remove what a killed process left half-written of ``path``. Call it under ``locked``."""
+    for left in path.parent.glob(f"{_TEMPORARY}{path.name}-*"):
         left.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tillit_server.signing.files import CustodyError, locked, read_secret, replace_secret
+from tillit_server.signing.files import CustodyError, locked, read_secret, replace_secret, sweep
 
 GUARD_FILE = "ring.guard"
 
@@ -67,6 +67,7 @@ class Guard:
                 return
             rings[ring] = (epoch, digest)
             body = orjson.dumps(rings, option=orjson.OPT_SORT_KEYS)
+            sweep(self._path)
             replace_secret(
                 self._path, orjson.dumps({"rings": rings, "mac": self._authenticate(b"guard " + body)})
             )

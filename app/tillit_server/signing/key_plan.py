@@ -53,11 +53,17 @@ class KeyPlan:
         self._policy = policy
         self._algorithms = tuple(dict.fromkeys(algorithms))
         self._generate = generate
+        # Keys made for a ring that was not written: a full disk must not make us make new ones every second.
+        self._spare: dict[str, NewKey] = {}
+        self._unused: list[NewKey] = []
         self._opened: dict[str, SigningKey] = {}
         self._known: dict[str, PublicKey] = {}
 
     def advance(self, ring: OpenRing | None, now: float) -> tuple[OpenRing, tuple[RingChange, ...]]:
         """Do what is due; the same ring when nothing is."""
+        published = set() if ring is None else {entry.kid for entry in ring.ring.entries}
+        self._spare = {kid: made for kid, made in self._spare.items() if kid not in published}
+        self._unused = list(self._spare.values())
         before = ring.ring if ring else first_ring(now, self._algorithms, self._make, self._policy)
         after, changes = advance(before, now, self._policy, self._make, self._algorithms)
         if ring is not None and after == before:
@@ -91,10 +97,15 @@ class KeyPlan:
         return self._open(KeyRing(tuple(entries)))
 
     def _make(self, alg: str) -> NewKey:
+        for spare in self._unused:
+            if spare.public["alg"] == alg:
+                self._unused.remove(spare)
+                return spare
         key = self._generate(alg)
         sealed = self._custody.seal(private_der(key), context=_context(key.kid))
-        self._opened[key.kid] = key
-        return NewKey(key.kid, key.public.jwk, sealed)
+        made = NewKey(key.kid, key.public.jwk, sealed)
+        self._spare[key.kid], self._opened[key.kid] = made, key
+        return made
 
     def _open(self, ring: KeyRing) -> OpenRing:
         private = {e.kid: self._private(e, e.private) for e in ring.entries if e.private is not None}

@@ -119,7 +119,8 @@ class LiveRing(Generic[T]):
             self._guard(self._seen)
         except OSError as error:
             raise CustodyError(f"the rollback guard cannot be written ({error.strerror})") from None
-        self._read_at = self._tried_at = self._ticks()
+        # When it was last read with success, when that was last tried, when what is due was last tried.
+        self._read_at = self._tried_at = self._advanced_at = self._ticks()
         _living.add(self)
 
     def use(
@@ -139,7 +140,7 @@ class LiveRing(Generic[T]):
 
         Looks at most once a second.
         """
-        if self._ticks() - self._tried_at >= RECHECK:
+        if self._ticks() - self._advanced_at >= RECHECK:
             self._recheck(advance=True, patience=-1)
         if self._ticks() - self._read_at > MAX_AGE:
             raise RingUnavailable(self._fault or f"the {self._plan.name} ring was not read for {MAX_AGE:g} s")
@@ -150,7 +151,7 @@ class LiveRing(Generic[T]):
 
         With ``advance=False`` it only reads, and may be called while the store is writing.
         """
-        if self._ticks() - self._tried_at >= RECHECK:
+        if self._ticks() - (self._advanced_at if advance else self._tried_at) >= RECHECK:
             self._recheck(advance=advance, patience=_PATIENCE)
         return self._seen.ring
 
@@ -161,7 +162,7 @@ class LiveRing(Generic[T]):
             return
         try:
             started = self._ticks()
-            if started - self._tried_at < RECHECK:
+            if started - (self._advanced_at if advance else self._tried_at) < RECHECK:
                 return
             self._take(self._fetch(self._seen), started)
             if advance:
@@ -175,6 +176,8 @@ class LiveRing(Generic[T]):
                 self._on_change("signing.rollback.suspected", str(error.expected), str(error.found), at)
         finally:
             self._tried_at = self._ticks()
+            if advance:
+                self._advanced_at = self._tried_at
             self._lock.release()
 
     def _take(self, seen: _Seen[T] | None, started: float) -> None:
