@@ -52,7 +52,9 @@ def make_app(services: Services, doors: Doors) -> Flask:
         )
 
     def token() -> Response:
-        return respond(token_server.create_token_response(form_request(request.environ, services.token_endpoint)))
+        return respond(
+            token_server.create_token_response(form_request(request.environ, services.token_endpoint))
+        )
 
     def explain() -> Response:
         # What is explained is a request for the token endpoint, so that is what its proof speaks of.
