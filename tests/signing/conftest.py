@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from tillit_server.signing.custody import Custody, open_custody
+from tillit_server.signing.signer import Signer
 from tillit_server.storage.ports import Conflict, Record, StorageUnavailable
 
 START = 1_795_000_000.25
@@ -52,6 +53,7 @@ class Hand:
     now: float = START
 
     def __call__(self) -> float:
+        """What it shows."""
         return self.now
 
     def pass_(self, seconds: float) -> None:
@@ -77,3 +79,13 @@ def ticks() -> Hand:
 @pytest.fixture
 def custody(tmp_path: Path) -> Custody:
     return open_custody(tmp_path / "keys", make=True)
+
+
+@pytest.fixture
+def start_signer(records, custody, clock, ticks):
+    def start(*algorithms: str, **more) -> Signer:
+        return Signer(
+            records, custody, clock, more.pop("policy", None), algorithms or ("ES256",), ticks=ticks, **more
+        )
+
+    return start

@@ -34,6 +34,7 @@ class Maker:
         self.numbers = itertools.count()
 
     def __call__(self, alg: str) -> NewKey:
+        """Make the next one."""
         kid = f"{alg}-{next(self.numbers)}"
         return NewKey(kid, {"kty": "oct", "kid": kid}, "sealed:")
 

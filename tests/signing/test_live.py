@@ -20,15 +20,18 @@ class CountPlan:
     opened: list[int] = field(default_factory=list)
 
     def advance(self, ring, now):
+        """Count."""
         due = int(now // 100) % 1000
         if ring is not None and ring[-1] >= due:
             return ring, ()
         return [*(ring or []), due], (RingChange("counted", str(due), "n", due),)
 
     def to_json(self, ring):
+        """As it is."""
         return list(ring)
 
     def from_json(self, body):
+        """As it is; remembers that it was asked."""
         self.opened.append(body[-1])
         return body
 
@@ -129,6 +132,35 @@ def test_a_store_that_is_down_is_asked_once_a_second(process, records, ticks) ->
             ring.fresh()
         ring.last()
     assert records.gets == before + 1
+
+
+def test_only_the_first_request_of_an_outage_waits(process, records, ticks, monkeypatch) -> None:
+    """With a store that hangs, the key set is served at once and the end of the outage is found out aside."""
+    ring = process()
+    records.down = True
+    ticks.pass_(5)
+    ring.last()
+    hanging, asked, looks = threading.Event(), threading.Event(), []
+    real = records.get
+
+    def slow(kind: str, key: str) -> Record | None:
+        asked.set()
+        looks.append(key)
+        hanging.wait(10)
+        return real(kind, key)
+
+    monkeypatch.setattr(records, "get", slow)
+    ticks.pass_(5)
+    for _ in range(20):
+        assert ring.last() == [1]
+    assert asked.wait(10)
+    records.down = False
+    hanging.set()
+    for thread in threading.enumerate():
+        if thread.name == "tillit-ring":
+            thread.join(10)
+    assert len(looks) == 1
+    assert ring.fresh() == [1]
 
 
 def test_an_idle_worker_reads_before_it_answers(process, records, ticks, clock) -> None:

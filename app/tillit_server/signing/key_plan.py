@@ -114,11 +114,9 @@ class KeyPlan:
         return OpenRing(ring, private, public)
 
     def _private(self, entry: Entry, sealed: str) -> SigningKey:
-        known = self._opened.get(entry.kid)
-        if known is not None:
-            return known
+        key = self._opened.get(entry.kid)
         try:
-            key = load_private_der(self._custody.open(sealed, context=_context(entry.kid)), entry.alg)
+            key = key or load_private_der(self._custody.open(sealed, context=_context(entry.kid)), entry.alg)
         except Rejected:
             raise CustodyError(f"the private key of {entry.kid} cannot be read") from None
         if key.kid != entry.kid or key.public.jwk != dict(entry.public):

@@ -152,7 +152,12 @@ class LiveRing(Generic[T]):
         With ``advance=False`` it only reads, and may be called while the store is writing.
         """
         if self._ticks() - (self._advanced_at if advance else self._tried_at) >= RECHECK:
-            self._recheck(advance=advance, patience=_PATIENCE)
+            if not self._fault:
+                self._recheck(advance=advance, patience=_PATIENCE)
+            elif not self._lock.locked():
+                # Only the first request of an outage waits; whether it is over is found out aside.
+                look = {"advance": advance, "patience": 0}
+                threading.Thread(target=self._recheck, kwargs=look, name="tillit-ring", daemon=True).start()
         return self._seen.ring
 
     def _recheck(self, *, advance: bool, patience: float) -> None:
