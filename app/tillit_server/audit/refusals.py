@@ -71,6 +71,10 @@ class RefusalLog:
             event = RefusalsSummarised(first_at=first, last_at=now, total=counts.total(), counts=dict(counts))
             self._audit.record(event, durable=False)
 
+    def close(self) -> None:
+        """Write what is left."""
+        self.flush()
+
     def _repeated(self, event: TokenRefused) -> bool:
         if event.client_id is None or event.assertion_jti is None:
             return False

@@ -7,6 +7,7 @@ nobody waits for. Measured against a dedicated writer thread: equal at sixteen t
 one.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from typing import Generic, TypeVar
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.storage.turns import Turn
 
+_log = logging.getLogger(__name__)
 _MAX_BATCH = 128
 _MAX_POSTED = 2_000
 _PATIENCE = 0.02
@@ -121,14 +123,18 @@ class GroupCommit(Generic[W]):
         self._closing.set()
         self._hurry.set()
         self._wake.set()
+        end = time.monotonic() + _CLOSING
         self._thread.join(_CLOSING)
-        return not self._thread.is_alive()
+        while self._leading and time.monotonic() < end:
+            time.sleep(_PATIENCE)
+        return not (self._thread.is_alive() or self._leading)
 
     def _lead(self, work: W) -> None:
         """Lead one round, or hand the lead to the background when another process has the turn."""
         if not self._turn.try_acquire():
-            self._contended = True
-            self._hurry.set()
+            with self._mutex:
+                self._contended = True
+                self._hurry.set()
             self._wake.set()
             return
         try:
@@ -139,8 +145,8 @@ class GroupCommit(Generic[W]):
             if following is not None:
                 following.gate.release()
 
-    def _round(self, deadline: float) -> None:
-        """Commit one batch; the caller leads and has the turn."""
+    def _round(self, deadline: float) -> bool:
+        """Commit one batch; the caller leads and has the turn. False when the store was away."""
         with self._mutex:
             size = min(len(self._queue), _MAX_BATCH)
             batch = [self._queue.popleft() for _ in range(size)]
@@ -152,11 +158,20 @@ class GroupCommit(Generic[W]):
                 self._commit(batch, deadline)
         finally:
             for work in batch:
-                work.gate.release()
+                if work.waited:
+                    work.gate.release()
             try:
                 self._tidy()
             finally:
                 self._turn.release()
+        away = [work for work in batch if not work.waited and isinstance(work.outcome, StorageUnavailable)]
+        if away:
+            with self._mutex:
+                self._posted += len(away)
+                for work in reversed(away):
+                    work.outcome = None
+                    self._queue.appendleft(work)
+        return not away
 
     def _next(self) -> W | None:
         """Name the next leader, under the mutex: the first that is waited for, the background, or nobody."""
@@ -183,6 +198,20 @@ class GroupCommit(Generic[W]):
                 self._leading = self._leading or mine
             while mine:
                 self._turn.acquire()
-                self._round(time.monotonic() + self._timeout)
+                well = self._round(time.monotonic() + self._timeout)
+                if not well and self._closing.is_set():
+                    self._give_up()
                 with self._mutex:
-                    mine = self._leading = bool(self._queue)
+                    if well and self._queue:
+                        continue
+                    mine = False
+                    following = self._next()
+                if following is not None:
+                    following.gate.release()
+
+    def _give_up(self) -> None:
+        with self._mutex:
+            lost = [work for work in self._queue if not work.waited]
+            for work in lost:
+                self._queue.remove(work)
+        _log.warning("the store was away at the end: %d entries that nobody waited for are lost", len(lost))

@@ -111,7 +111,6 @@ class SqliteStore:
 
     def _commit(self, batch: list[Prepared], deadline: float) -> None:
         """Settle a batch or say why not; called by the thread that leads, in this process's turn."""
-        failure: Exception
         try:
             self._begin(deadline)
             self._committer.commit(batch)
@@ -120,15 +119,14 @@ class SqliteStore:
             self._roll_back()
             if is_fatal(error):
                 self._fail(f"writing failed: {error}")
-            failure = unavailable(error) or error
+            for work in batch:
+                work.outcome = unavailable(error) or error
         except Exception as error:  # noqa: BLE001  (whatever it is, every waiting thread must hear of it)
             self._roll_back()
-            failure = error
+            for work in batch:
+                work.outcome = error
         else:
             self._pages += sum(_PAGES_EACH + len(work.entries) for work in batch)
-            return
-        for work in batch:
-            work.outcome = failure
 
     def _begin(self, deadline: float) -> None:
         if self._broken:

@@ -50,6 +50,7 @@ _AWAY = {
     sqlite3.SQLITE_IOERR: "the file cannot be read or written",
     sqlite3.SQLITE_PROTOCOL: "locked by another process",
     sqlite3.SQLITE_PERM: "no permission",
+    sqlite3.SQLITE_CONSTRAINT: "another process writes to our audit chain",
 }
 
 
@@ -65,14 +66,8 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 def unavailable(error: sqlite3.Error) -> StorageUnavailable | None:
     """What to tell the caller, or None when the error is a defect of ours."""
-    reason = _AWAY.get(_primary(error))
-    if reason is None and is_fatal(error):
-        reason = "damaged"
-    return (
-        None
-        if reason is None
-        else StorageUnavailable(f"the store is {reason}" if " " not in reason else reason)
-    )
+    reason = "the disk has failed" if is_fatal(error) else _AWAY.get(_primary(error))
+    return None if reason is None else StorageUnavailable(reason)
 
 
 def _primary(error: sqlite3.Error) -> int:

@@ -1,5 +1,6 @@
 """A settlement made ready for the commit, outside the turn: keys hashed, values sealed, entries digested."""
 
+import math
 from collections.abc import Collection
 from typing import NamedTuple
 
@@ -87,23 +88,27 @@ class Preparer:
         self._unsealed = frozenset(unsealed_kinds)
 
     def prepare(self, settlement: Settlement) -> Prepared:
-        """Do everything that needs no lock. Raises `TypeError` when a value is not JSON."""
+        """Do everything that needs no lock, so that a bad value fails here and not its whole batch.
+
+        Raises `TypeError` or `ValueError`: a value that is not JSON, an instant that is not finite, a name that
+        is not Unicode.
+        """
         work = Prepared()
         for claim in settlement.claims:
-            work.claims.append(
-                ClaimRow(claim.space, self.digest("once", claim.space, claim.key), claim.until)
-            )
+            digest = self.digest("once", claim.space, claim.key)
+            work.claims.append(ClaimRow(claim.space, digest, _instant(claim.until)))
         for redemption in settlement.redemptions:
             digest = self.digest("ticket", redemption.space, redemption.key)
             tombstone = self.seal_ticket(redemption.space, digest, redemption.tombstone)
             work.redemptions.append(
-                RedemptionRow(redemption.space, digest, tombstone, redemption.keep_until or 0.0)
+                RedemptionRow(redemption.space, digest, tombstone, _instant(redemption.keep_until or 0))
             )
         for issue in settlement.issues:
             digest = self.digest("ticket", issue.space, issue.key)
             value = self.seal_ticket(issue.space, digest, issue.value)
-            work.issues.append(IssueRow(issue.space, digest, value, issue.until))
+            work.issues.append(IssueRow(issue.space, digest, value, _instant(issue.until)))
         for put in settlement.puts:
+            _ = put.kind.encode(), put.key.encode()
             sealed = None if put.value is None else self.seal_record(put.kind, put.key, put.value)
             work.puts.append(PutRow(put.kind, put.key, sealed, put.expect))
         for entry in settlement.entries:
@@ -137,3 +142,9 @@ class Preparer:
         if kind in self._unsealed:
             return orjson.loads(stored)
         return self._sealer.open(f"record:{kind}", key, stored)
+
+
+def _instant(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("an instant must be a finite number")
+    return float(value)
