@@ -1,10 +1,14 @@
-"""The rulebook as a page for readers: `docs/rules.md` is what `render_rules` returns."""
+"""The rulebook as a page for readers: `docs/rules.md` is what `render_rules` returns.
 
+``python -m tillit.attestation.rules_page > docs/rules.md`` brings the page up to date.
+"""
+
+import sys
 from collections.abc import Iterable
 from typing import Final
 
 from tillit.attestation.circumstances import Party
-from tillit.attestation.rows import Basis, Check, Kept, Left, Register, Row
+from tillit.attestation.rows import Basis, Check, Kept, Left, Register, Row, Rule
 from tillit.attestation.rulebook import RULES
 
 _HEAD: Final = """\
@@ -13,7 +17,7 @@ _HEAD: Final = """\
 Every rule block of the trust framework ("Utprøving v1.1", 30 April 2024), one row each. The framework has 60
 blocks under 55 ids: repeated ids carry a letter in order of appearance, and ATT-14, ATT-17 and ATT-30 do not
 exist. An error message begins with the id without its letter. This page is generated from the table in
-`app/tillit/attestation/rulebook.py`.
+`app/tillit/attestation/rulebook.py`; the functions it names are in `app/tillit/attestation/rules/`.
 
 **Judged by**: C the consumer before sending, A the trust anchor before vouching, S the document source before
 relying. **How**: *check*, decided from the attestation and its circumstances · *register*, decided with a
@@ -41,10 +45,18 @@ def _line(row: Row) -> str:
 def _how(basis: Basis) -> str:
     match basis:
         case Check(rule):
-            return f"check: `{rule.__name__}`"
+            return f"check: `{_name(rule)}`"
         case Register(name, rule):
-            return f"register ({name}): `{rule.__name__}`"
+            return f"register ({name}): `{_name(rule)}`"
         case Kept(module, test):
             return f"kept: `{module}`, `{test}`"
         case Left(to, why):
             return f"left to {to}: {why}"
+
+
+def _name(rule: Rule) -> str:
+    return f"{rule.__module__.rpartition('.')[2]}.{rule.__name__}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_rules())
