@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-
-from flask import Flask
+from typing import TYPE_CHECKING
 
 from tillit import __version__
 from tillit.attestation.rulebook import RULE_PACK_VERSION
@@ -43,6 +42,9 @@ from tillit_server.storage.ports import (
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.sqlite import SqliteStore
 from tillit_server.web.routes import Doors, make_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 DATABASE = "tillit.sqlite"
 CHECKPOINT = "audit.checkpoint"
@@ -142,7 +144,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here
 
 
-def public_app(installation: Installation) -> Flask:
+def public_app(installation: Installation) -> "WSGIApplication":
     """The front door of an installation."""
     settings, services = installation.settings, installation.services
     return make_app(

@@ -17,6 +17,17 @@ from tillit_server.issuer.steps import run
 from tillit_server.issuer.token_endpoint import TOKEN_STEPS, TokenFacts, issue_token
 
 
+class SentRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no types
+    """A request that the front door has parsed, on a transport that the settings have judged (ATT-3)."""
+
+    def __init__(self, sent: Request) -> None:  # the base would judge the transport again, by request
+        self.method = sent.method
+        self.uri = sent.endpoint
+        self.headers = {}
+        self.payload = BasicOAuth2Payload(sent.form)
+        self.sent = sent
+
+
 class TokenServer(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no types
     """The token endpoint as Authlib knows it."""
 
@@ -29,10 +40,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]  # Authlib carries
 
     def create_oauth2_request(self, request: Request) -> OAuth2Request:
         """Our parsed request in Authlib's dress; nothing is parsed again."""
-        dressed = OAuth2Request(request.method, request.endpoint)
-        dressed.payload = BasicOAuth2Payload(request.form)
-        dressed.sent = request
-        return dressed
+        return SentRequest(request)
 
     def handle_response(self, status: int, body: Any, headers: tuple[tuple[str, str], ...]) -> Answer:
         """The answer as the front door takes it."""

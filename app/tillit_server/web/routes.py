@@ -1,12 +1,18 @@
-"""Every URL of the service, on one page. A view translates, calls one function, translates back."""
+"""Every URL of the service, on one page. A view translates, calls one function, translates back.
 
-from collections.abc import Callable, Mapping
+The token endpoint, which is asked for at every patient, has a door of its own that spares it the
+framework; it shares the translation, the answers and the errors with all others, and no other door
+leads to it (docs/decisions/0002-token-door.md).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.http import HTTP_STATUS_CODES
 
 from tillit.protocol.metadata import JWKS_PATH, OAUTH_PATH, OPENID_PATH
 from tillit_server.issuer.answers import Answer
@@ -17,7 +23,11 @@ from tillit_server.issuer.services import Services
 from tillit_server.web.errors import answer_error
 from tillit_server.web.translate import form_request
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 EXPLAIN_PATH = "/explain"
+JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +43,50 @@ class Doors:
     explain_limit: ExplainLimit
 
 
-def make_app(services: Services, doors: Doors) -> Flask:
+def make_app(services: Services, doors: Doors) -> "WSGIApplication":
     """The public application: metadata, keys, tokens, explanations."""
+    return token_door(
+        TokenServer(services), services, doors.path + TOKEN_PATH, _framework_app(services, doors)
+    )
+
+
+def token_door(
+    token_server: TokenServer, services: Services, path: str, others: "WSGIApplication"
+) -> "WSGIApplication":
+    """POST ``path`` answered at once; everything else goes to ``others``."""
+
+    def door(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        if environ["PATH_INFO"] != path:
+            return others(environ, start_response)
+        try:
+            if environ["REQUEST_METHOD"] != "POST":
+                raise MethodNotAllowed(["POST"])
+            sent = form_request(environ, services.token_endpoint)
+            answer = token_server.create_token_response(sent)
+        except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into an answer)
+            answer = answer_error(error, services)
+        body = orjson.dumps(answer.body)
+        headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), *answer.headers]
+        start_response(f"{answer.status} {HTTP_STATUS_CODES[answer.status]}", headers)
+        return (body,)
+
+    return door
+
+
+def _framework_app(services: Services, doors: Doors) -> Flask:
+    """Everything but the token endpoint."""
     app = Flask("tillit", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # translate.py counts, and answers in JSON
     app.url_map.strict_slashes = True
-    token_server = TokenServer(services)
     metadata = orjson.dumps(doors.metadata)
     cached = (("Cache-Control", f"public, max-age={doors.max_age}"), ("Access-Control-Allow-Origin", "*"))
 
     def configuration() -> Response:
-        return Response(metadata, headers=list(cached), mimetype="application/json")
+        return Response(metadata, headers=list(cached), mimetype=JSON)
 
     def jwks() -> Response:
         headers = {**services.signer.jwks_headers, "Access-Control-Allow-Origin": "*"}
-        return Response(
-            orjson.dumps(services.signer.jwks(services.clock())), headers=headers, mimetype="application/json"
-        )
-
-    def token() -> Response:
-        return respond(
-            token_server.create_token_response(form_request(request.environ, services.token_endpoint))
-        )
+        return Response(orjson.dumps(services.signer.jwks(services.clock())), headers=headers, mimetype=JSON)
 
     def explain() -> Response:
         # What is explained is a request for the token endpoint, so that is what its proof speaks of.
@@ -65,7 +97,6 @@ def make_app(services: Services, doors: Doors) -> Flask:
         ("GET", doors.path + OPENID_PATH, configuration),
         ("GET", doors.path + OAUTH_PATH, configuration),
         ("GET", doors.path + JWKS_PATH, jwks),
-        ("POST", doors.path + TOKEN_PATH, token),
         ("POST", doors.path + EXPLAIN_PATH, explain),
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
         *([("GET", OAUTH_PATH + doors.path, configuration)] if doors.path else []),
@@ -83,6 +114,4 @@ def make_app(services: Services, doors: Doors) -> Flask:
 
 def respond(answer: Answer) -> Response:
     """``answer`` as an HTTP response."""
-    return Response(
-        orjson.dumps(answer.body), answer.status, headers=list(answer.headers), mimetype="application/json"
-    )
+    return Response(orjson.dumps(answer.body), answer.status, headers=list(answer.headers), mimetype=JSON)
