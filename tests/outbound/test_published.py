@@ -8,7 +8,7 @@ import pytest
 from tillit.outbound import Fetched, Published, Unavailable
 
 
-class Publisher:
+class _Publisher:
     """Gives numbered documents, or fails."""
 
     def __init__(self):
@@ -26,7 +26,7 @@ class Publisher:
 @pytest.fixture
 def publisher():
     """Somebody who publishes."""
-    return Publisher()
+    return _Publisher()
 
 
 @pytest.fixture

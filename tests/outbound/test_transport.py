@@ -14,7 +14,7 @@ from tillit.outbound import Outbound, Request, Response, TransportError, require
 from tillit.outbound.transport import freshness
 
 
-class Misbehaving(BaseHTTPRequestHandler):
+class _Misbehaving(BaseHTTPRequestHandler):
     """Answers by path."""
 
     protocol_version = "HTTP/1.1"
@@ -22,7 +22,7 @@ class Misbehaving(BaseHTTPRequestHandler):
     def do_GET(self):
         getattr(self, self.path.strip("/").partition("?")[0])()
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815, the name the server looks for
 
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
@@ -81,7 +81,7 @@ class Misbehaving(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def origin():
     """The address of a misbehaving server on loopback."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Misbehaving)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Misbehaving)
     server.stopping = threading.Event()
     server.handle_error = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -199,7 +199,9 @@ def test_k6_an_unsafe_address(url):
     assert failure(Outbound(), Request("GET", url)) == TransportError.INSECURE_URL
 
 
-@pytest.mark.parametrize("url", ["https://a.example", "https://a.example:8443/x?y", "http://localhost:1", "http://[::1]:8/"])
+@pytest.mark.parametrize(
+    "url", ["https://a.example", "https://a.example:8443/x?y", "http://localhost:1", "http://[::1]:8/"]
+)
 def test_a_safe_address(url):
     """An address that is safe comes back as it is."""
     assert require_safe_url(url) == url
@@ -209,7 +211,7 @@ def test_the_owner_may_bring_a_client_or_a_function(origin):
     """An httpx client is used as it is configured, a function is called, nothing gives our own."""
     with httpx.Client(headers={"X-Test": "mine"}) as client:
         assert sender(client)(Request("GET", f"{origin}/ok")).body.startswith(b"GET mine")
-    own = lambda request: Response(204)  # noqa: E731
+    own = lambda _: Response(204)  # noqa: E731, a function is all it takes
     assert sender(own) is own
     assert isinstance(sender(None), Outbound)
 

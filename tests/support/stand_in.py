@@ -63,6 +63,7 @@ def claim(**changes: Any) -> dict[str, Any]:
 
 
 def without_removed(members: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the members whose value is ``...``."""
     return {name: value for name, value in members.items() if value is not ...}
 
 
@@ -79,6 +80,7 @@ class StandInIssuer:
         self.jwks: dict[str, Any] | None = None
 
     def __call__(self, request: Request) -> Response:
+        """Answer as the issuer's web server."""
         self.asked.append(request.url)
         if isinstance(self.failing, Exception):
             raise self.failing

@@ -1,6 +1,7 @@
 """Fixtures for the document source's side."""
 
 import pytest
+
 from support.stand_in import World
 
 

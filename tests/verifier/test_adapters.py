@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import pytest
 from flask import Flask, request
-from support.stand_in import OTHER_PATIENT, PATIENT, World
 from werkzeug.test import Client as WSGIClient
 
+from support.stand_in import OTHER_PATIENT, PATIENT, World
 from tillit.verifier.adapters.asgi import VerifiedASGI
 from tillit.verifier.adapters.asgi import public_url as asgi_url
 from tillit.verifier.adapters.flask import FlaskGuard
@@ -61,7 +61,10 @@ def test_flask_answers_a_refusal_as_it_is(world, flask_client):
 
 def test_flask_checks_the_patient(world, flask_client):
     """The view hands the patient on."""
-    assert flask_client.get("/documents", headers={**credentials(world), "X-Patient": PATIENT}).status_code == 200
+    assert (
+        flask_client.get("/documents", headers={**credentials(world), "X-Patient": PATIENT}).status_code
+        == 200
+    )
 
 
 def test_flask_views_without_guard_stay_open(flask_client):
@@ -145,7 +148,14 @@ def run_asgi(app, scope):
 
 def http_scope(world, **changes):
     headers = [(name.lower().encode(), value.encode()) for name, value in credentials(world).items()]
-    return {"type": "http", "method": "GET", "path": "/documents", "raw_path": b"/documents", "headers": headers, **changes}
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/documents",
+        "raw_path": b"/documents",
+        "headers": headers,
+        **changes,
+    }
 
 
 @pytest.fixture
@@ -222,6 +232,6 @@ def test_d1_wsgi_headers_joined_by_a_server_are_refused():
     }
     started = []
     guarded = VerifiedWSGI(lambda *_: [], world.verifier, base_url=BASE)
-    guarded(environ, lambda status, headers: started.append(status))
+    guarded(environ, lambda status, _: started.append(status))
 
     assert started == ["401 Unauthorized"]

@@ -5,8 +5,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.stand_in import ISSUER, NOW, StandInIssuer, World
 
+from support.stand_in import ISSUER, NOW, StandInIssuer, World
 from tillit.outbound import Response, TransportError
 from tillit.protocol.jose import generate_key, private_jwk
 
@@ -195,7 +195,9 @@ def test_nobody_waits_for_a_refresh_while_there_are_keys(world):
         assert refreshing.result(30) == 1
 
 
-@pytest.mark.parametrize("issuer", [ISSUER + "/", "https://issuer.example:443", "https://other.example", None, [ISSUER]])
+@pytest.mark.parametrize(
+    "issuer", [ISSUER + "/", "https://issuer.example:443", "https://other.example", None, [ISSUER]]
+)
 def test_metadata_of_another_issuer_is_refused(world, issuer):
     """The issuer in the metadata must be the configured one to the letter (RFC 8414 §3.3)."""
     world.issuer.metadata["issuer"] = issuer
@@ -203,7 +205,9 @@ def test_metadata_of_another_issuer_is_refused(world, issuer):
     assert world.refusal().status == 503
 
 
-@pytest.mark.parametrize("uri", ["http://issuer.example/jwks", "file:///etc/passwd", "data:,x", "ftp://x/jwks", 7, ""])
+@pytest.mark.parametrize(
+    "uri", ["http://issuer.example/jwks", "file:///etc/passwd", "data:,x", "ftp://x/jwks", 7, ""]
+)
 def test_k6_a_key_set_at_an_unsafe_address(world, uri):
     """Keys are fetched over https alone."""
     world.issuer.metadata["jwks_uri"] = uri
@@ -240,7 +244,9 @@ def test_k6_a_key_set_that_is_none(world, document):
 
     def send(request):
         answer = world.issuer(request)
-        return Response(200, answer.headers, document) if spoiled and request.url.endswith("/jwks") else answer
+        return (
+            Response(200, answer.headers, document) if spoiled and request.url.endswith("/jwks") else answer
+        )
 
     world.verifier._keys._send = send
     world.verify()
@@ -256,7 +262,11 @@ def test_k6_a_key_set_that_is_none(world, document):
 def test_a_key_that_is_not_for_us_does_not_spoil_the_set(world):
     """Encryption keys, unknown types and algorithms beside the signing key are passed over (RFC 7517 §5)."""
     good = dict(world.issuer.keys[0].public.jwk)
-    strange = [{"kty": "new", "kid": "a"}, {**JWK, "use": "enc", "kid": "b"}, {**JWK, "alg": "ES999", "kid": "c"}]
+    strange = [
+        {"kty": "new", "kid": "a"},
+        {**JWK, "use": "enc", "kid": "b"},
+        {**JWK, "alg": "ES999", "kid": "c"},
+    ]
     world.issuer.jwks = {"keys": [*strange, good]}
 
     assert world.verify()

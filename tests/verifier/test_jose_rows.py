@@ -6,8 +6,8 @@ import hmac
 import json
 
 import pytest
-from support.stand_in import AUDIENCE, ISSUER, NOW, URL
 
+from support.stand_in import AUDIENCE, ISSUER, NOW, URL
 from tillit.protocol.client_assertion import make_assertion
 from tillit.protocol.jose import generate_key, sign
 
@@ -117,7 +117,14 @@ def test_j8_two_members_of_one_name(world):
 def foreign_tokens(world):
     """One token of each other kind, all signed by a key that the issuer publishes."""
     key = world.issuer.keys[0]
-    own = {"iss": ISSUER, "aud": AUDIENCE, "sub": "k3x9q0v7", "client_id": "ehr-nordfjell", "iat": NOW, "exp": NOW + 60}
+    own = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "k3x9q0v7",
+        "client_id": "ehr-nordfjell",
+        "iat": NOW,
+        "exp": NOW + 60,
+    }
     bound = {**own, "jti": "1", "scope": [], "cnf": {"jkt": world.dpop_key.public.thumbprint}}
     return {
         "an ID token": sign({"typ": "JWT"}, {**bound, "aud": "ehr-nordfjell"}, key),
@@ -125,7 +132,9 @@ def foreign_tokens(world):
         "a token without type": sign({}, bound, key),
         "a client assertion": make_assertion(key, "ehr-nordfjell", ISSUER, now=NOW),
         "an assertion made to look like ours": sign({"typ": "client-authentication+jwt"}, bound, key),
-        "a proof": sign({"typ": "dpop+jwt", "jwk": dict(key.public.bare_jwk)}, {**bound, "htm": "GET", "htu": URL}, key),
+        "a proof": sign(
+            {"typ": "dpop+jwt", "jwk": dict(key.public.bare_jwk)}, {**bound, "htm": "GET", "htu": URL}, key
+        ),
         "a proof without its key": sign({"typ": "dpop+jwt"}, bound, key),
         "a request object": sign({"typ": "oauth-authz-req+jwt"}, bound, key),
         "a logout token": sign({"typ": "logout+jwt"}, bound, key),

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from support.stand_in import ATTESTATION, FNR, NOW, OTHER_PATIENT, PATIENT, World, claim
 
 TWO = [{"identifier": {"id": number, "system": FNR}} for number in (PATIENT, OTHER_PATIENT)]
@@ -56,7 +57,9 @@ def test_a3_the_patient_of_the_attestation(world):
     assert world.verify(patient=PATIENT).patients == {PATIENT}
 
 
-@pytest.mark.parametrize("patient", [OTHER_PATIENT, "", " " + PATIENT, PATIENT + "\n", "0582503101", "unknown"])
+@pytest.mark.parametrize(
+    "patient", [OTHER_PATIENT, "", " " + PATIENT, PATIENT + "\n", "0582503101", "unknown"]
+)
 def test_a3_another_patient(world, patient):
     """A request about anybody else is a 403 without any detail."""
     refused = world.refusal(patient=patient)
@@ -70,7 +73,10 @@ def test_a3_another_patient(world, patient):
 def test_a3_several_patients(world):
     """An attestation may name several patients, and serves each of them."""
     for patient in (PATIENT, OTHER_PATIENT):
-        assert world.verify(attested(world, patients=TWO), patient=patient).patients == {PATIENT, OTHER_PATIENT}
+        assert world.verify(attested(world, patients=TWO), patient=patient).patients == {
+            PATIENT,
+            OTHER_PATIENT,
+        }
 
 
 @pytest.mark.parametrize("patients", [[], [{}]])

@@ -4,8 +4,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.stand_in import NOW, World
 
+from support.stand_in import NOW, World
 from tillit.verifier import ReplayMemory, ReplayUnavailable
 
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
@@ -103,7 +103,9 @@ def test_an_owner_may_bring_a_shared_memory():
             self.seen = {}
 
         def claim(self, jkt, jti, *, until, now):
-            return self.seen.setdefault((jkt, jti), until) is until if (jkt, jti) not in self.seen else False
+            new = (jkt, jti) not in self.seen and now <= until
+            self.seen[jkt, jti] = until
+            return new
 
     shared = Shared()
     one, two = World(replay=shared), World(replay=shared)

@@ -7,8 +7,8 @@ import jwt as pyjwt
 import pytest
 from joserfc import jwk as joserfc_jwk
 from joserfc import jwt as joserfc_jwt
-from support.stand_in import AUDIENCE, ISSUER, NOW, URL, claim
 
+from support.stand_in import AUDIENCE, ISSUER, NOW, URL, claim
 from tillit.protocol.access_token import make_access_token
 from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import base64url, generate_key, private_jwk
@@ -27,7 +27,9 @@ CLAIMS = {
 @pytest.mark.parametrize("alg", ["ES256", "ES384", "ES512", "PS256", "EdDSA"])
 def test_a_token_and_a_proof_made_by_joserfc_are_accepted(world, alg):
     """An access token and a DPoP proof made by joserfc alone, with the right claims, give access."""
-    issuer_key = joserfc_jwk.import_key({**private_jwk(generate_key(alg)), "kid": "theirs", "alg": alg, "use": "sig"})
+    issuer_key = joserfc_jwk.import_key(
+        {**private_jwk(generate_key(alg)), "kid": "theirs", "alg": alg, "use": "sig"}
+    )
     holder_key = joserfc_jwk.ECKey.generate_key("P-256")
     world.issuer.jwks = {"keys": [issuer_key.as_dict(private=False)]}
     payload = {

@@ -15,6 +15,9 @@ Attest = Attestation | Mapping[str, Any] | Callable[[], Attestation | Mapping[st
 JSON without `toa` is stamped with the present moment each time it is used; a ready `toa` is never changed.
 """
 
+Details = Sequence[Mapping[str, Any]]
+"""Further objects to send beside the attestation, each with its `type`."""
+
 
 def attest(source: Attest, *, now: float, synthetic_identifiers: bool) -> Attestation:
     """Make an attestation for this moment and judge it as the consumer. Raises `NotSent`."""
@@ -37,9 +40,15 @@ def attest(source: Attest, *, now: float, synthetic_identifiers: bool) -> Attest
     return result.attestation
 
 
-def to_details(attestation: Attestation) -> dict[str, Any]:
-    """Give the attestation in strict spelling, with its type, for `assertion_details` (RFC 9396 §2)."""
-    return {"type": ATTESTATION_TYPE, **to_claim(attestation)}
+def to_details(attestation: Attestation | None, others: Details) -> Any:
+    """Give the value of `assertion_details` (RFC 9396 §2), or None when there is nothing to say.
+
+    One object goes alone and several as an array, as NHN's client libraries do.
+    """
+    details = [dict(other) for other in others]
+    if attestation is not None:
+        details.append({"type": ATTESTATION_TYPE, **to_claim(attestation)})
+    return details[0] if len(details) == 1 else details or None
 
 
 def _refuse(violations: Sequence[Violation]) -> None:

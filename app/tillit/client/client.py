@@ -4,16 +4,24 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from tillit.attestation.model import Attestation
-from tillit.client.attesting import Attest, to_details
+from tillit.client.attesting import Attest, Details, to_details
 from tillit.client.context import Context
 from tillit.client.discovery import Discovery
 from tillit.client.errors import NotSent, Unreachable
 from tillit.client.token_request import Token, client_credentials_request, read_token_response, wants_nonce
-from tillit.outbound.transport import Request, Response, Send, TransportError, require_safe_url, sender
+from tillit.outbound.transport import (
+    Outbound,
+    Request,
+    Response,
+    Send,
+    TransportError,
+    require_safe_url,
+    sender,
+)
 from tillit.protocol.client_assertion import make_assertion
 from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import SigningKey, generate_key
@@ -45,7 +53,7 @@ class Client:
         dpop_key: SigningKey | None = None,
         *,
         http: "Send | httpx.Client | None" = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = lambda: time.time(),  # noqa: PLW0108, a frozen clock must be seen
         new_id: Callable[[], str] = lambda: secrets.token_urlsafe(16),
         synthetic_identifiers: bool = False,
         margin: float = 10.0,
@@ -65,18 +73,45 @@ class Client:
         self._nonces: dict[str, str] = {}
         self._nonce_lock = threading.Lock()
 
-    def patient_context(
-        self, attestation: Attest, *, scope: str | None = None, resource: str | None = None
-    ) -> Context:
-        """Open an access context for one attestation. Use it in a `with` block: leaving forgets all of it."""
-        return Context(self, attestation, scope=scope, resource=resource)
+    def __enter__(self) -> Self:
+        return self
 
-    def context(self, *, scope: str | None = None, resource: str | None = None) -> Context:
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that this client opened; a later request opens new ones."""
+        if isinstance(self._send, Outbound):
+            self._send.close()
+
+    def patient_context(
+        self,
+        attestation: Attest,
+        *,
+        scope: str | None = None,
+        resource: str | None = None,
+        details: Details = (),
+    ) -> Context:
+        """Open an access context for one attestation. Use it in a `with` block: leaving forgets all of it.
+
+        `details` are further typed objects to send beside it, such as a multi-tenant client's organisation
+        numbers (``helseid_authorization``).
+        """
+        return Context(self, attestation, scope=scope, resource=resource, details=details)
+
+    def context(
+        self, *, scope: str | None = None, resource: str | None = None, details: Details = ()
+    ) -> Context:
         """Open a context without an attestation, for APIs that demand none."""
-        return Context(self, None, scope=scope, resource=resource)
+        return Context(self, None, scope=scope, resource=resource, details=details)
 
     def fetch_token(
-        self, attestation: Attestation | None = None, *, scope: str | None = None, resource: str | None = None
+        self,
+        attestation: Attestation | None = None,
+        *,
+        scope: str | None = None,
+        resource: str | None = None,
+        details: Details = (),
     ) -> Token:
         """Ask for one token by client credentials.
 
@@ -86,7 +121,7 @@ class Client:
         a new assertion and a new proof. Raises `ServerRefused`, `BadAnswer` or `Unreachable`.
         """
         endpoint = self._discovery.token_endpoint()
-        details = to_details(attestation) if attestation else None
+        assertion_details = to_details(attestation, details)
 
         def request(nonce: str | None) -> Request:
             now = self.clock()
@@ -99,7 +134,7 @@ class Client:
                     self.issuer,
                     now=now,
                     jti=self._new_id(),
-                    assertion_details=details,
+                    assertion_details=assertion_details,
                 ),
                 proof=make_proof(self._dpop_key, "POST", endpoint, now=now, nonce=nonce, jti=self._new_id()),
                 scope=scope,

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from tillit.attestation.model import Attestation
-from tillit.client.attesting import Attest, attest
+from tillit.client.attesting import Attest, Details, attest
 from tillit.client.errors import NotSent
 from tillit.client.token_request import Token
 from tillit.outbound.transport import Response
@@ -27,12 +27,19 @@ class Context:
     """
 
     def __init__(
-        self, client: "Client", source: Attest | None, *, scope: str | None, resource: str | None
+        self,
+        client: "Client",
+        source: Attest | None,
+        *,
+        scope: str | None,
+        resource: str | None,
+        details: Details,
     ) -> None:
         self._client: Client | None = client
         self._source = source
         self._scope = scope
         self._resource = resource
+        self._details = details
         self._attestation: Attestation | None = None
         self._token: Token | None = None
         self._lock = threading.Lock()
@@ -62,7 +69,10 @@ class Context:
                 return token
             self._token = None
             self._token = client.fetch_token(
-                self._current(client, now), scope=self._scope, resource=self._resource
+                self._current(client, now),
+                scope=self._scope,
+                resource=self._resource,
+                details=self._details,
             )
             return self._token
 
@@ -91,6 +101,7 @@ class Context:
         """End the context: drop attestation, token, and what they are made from."""
         with self._lock:
             self._client = self._source = self._attestation = self._token = None
+            self._details = ()
 
     def _open(self) -> "Client":
         if self._client is None:

@@ -79,9 +79,11 @@ def read_token_response(response: Response, *, scope: str | None, now: float) ->
         raise BadAnswer(BadAnswer.BAD_EXPIRES_IN, "whole seconds, at most a day, are needed")
     granted = document.get("scope", scope or "")
     try:
-        return Token(value, parse_scope(granted), now + seconds)
-    except (Rejected, TypeError) as error:
-        raise BadAnswer(BadAnswer.BAD_SCOPE, "a scope string is needed") from error
+        if isinstance(granted, str):
+            return Token(value, parse_scope(granted), now + seconds)
+    except Rejected:
+        pass
+    raise BadAnswer(BadAnswer.BAD_SCOPE, "a scope string is needed")
 
 
 def wants_nonce(response: Response) -> bool:

@@ -82,6 +82,7 @@ class Outbound:
         elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._owned = client is None
         self._pooled = pooled
         self._read_seconds = read_seconds
         self._total_seconds = total_seconds
@@ -107,7 +108,9 @@ class Outbound:
             client.close()
 
     def close(self) -> None:
-        """Close kept connections; the next request opens new ones."""
+        """Close the connections we keep; a client of the caller stays open."""
+        if not self._owned:
+            return
         with self._opening:
             client, self._client = self._client, None
         if client is not None:
