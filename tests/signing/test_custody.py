@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tillit_server.signing.custody import Custody, CustodyError, open_custody
+from tillit_server.signing.custody import Custody, CustodyError, _checksum, open_custody
 from tillit_server.signing.key_plan import KeyPlan
 from tillit_server.signing.keyring import Policy
 from tillit_server.signing.live import LiveRing
@@ -113,7 +113,8 @@ def other_owner(i: Installation) -> None:
 
 def expensive(i: Installation) -> None:
     document = orjson.loads(i.master.read_bytes())
-    document["n"] = 2**30
+    document["n"] = 2**21
+    document["check"] = _checksum({name: value for name, value in document.items() if name != "check"})
     i.master.write_bytes(orjson.dumps(document))
 
 

@@ -74,6 +74,15 @@ def test_a_destroyed_private_half_leaves_the_public_key(plan: KeyPlan, custody) 
     assert body[0]["kid"] not in ring.private
 
 
+def test_k4_an_exchanged_archive_key_stops_the_start(plan: KeyPlan, custody) -> None:
+    """With no private half to compare with, the kid itself tells that the public key is another one."""
+    body = plan.to_json(plan.advance(None, START)[0])
+    body[0]["private"] = None
+    body[0]["public"] = {**body[1]["public"], "kid": body[0]["kid"]}
+    with pytest.raises(CustodyError, match="is another one"):
+        KeyPlan(custody, Policy(), ()).from_json(body)
+
+
 @pytest.mark.parametrize("member", ["x", "kid", "alg", "kty"])
 def test_k4_a_published_key_that_is_another_one_stops_the_start(member: str, plan: KeyPlan, custody) -> None:
     """Whichever member of the public JWK was exchanged, the pair is refused."""

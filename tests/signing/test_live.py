@@ -121,6 +121,26 @@ def test_it_signs_for_two_seconds_without_the_store_and_not_longer(process, reco
     assert ring.fresh() == [1]
 
 
+def test_the_age_counts_from_the_question_not_from_the_answer(process, records, ticks, monkeypatch) -> None:
+    """A store that takes 1.5 s to answer tells how things stood 1.5 s ago."""
+    ring = process()
+    real = records.get
+
+    def slow(kind: str, key: str) -> Record | None:
+        ticks.pass_(1.5)
+        return real(kind, key)
+
+    monkeypatch.setattr(records, "get", slow)
+    ticks.pass_(5)
+    ring.fresh()
+    records.down = True
+    ticks.pass_(0.4)
+    ring.fresh()
+    ticks.pass_(0.2)
+    with pytest.raises(RingUnavailable):
+        ring.fresh()
+
+
 def test_a_store_that_is_down_is_asked_once_a_second(process, records, ticks) -> None:
     """An outage does not become a storm of attempts."""
     ring = process()
