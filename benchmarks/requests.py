@@ -10,7 +10,7 @@ from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import SigningKey, generate_key
 
-EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "attestation-specialist.json"
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "attestation-specialist-care.json"
 SCOPE = "nhn:phr/mhd/read-documentreferences"
 
 

@@ -1,8 +1,161 @@
-"""``tillit audit``."""
+"""``tillit audit``: prove that the record is whole, read it, find a person in it, end a month's retention."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from tillit_server.cli.installation import installation_options, opened, operator_options
+from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json
+
+if TYPE_CHECKING:
+    from tillit_server.audit.log import AuditEntry
 
 
 @click.group()
 def audit() -> None:
-    """The audit: prove that it is whole."""
+    """The audit: prove that it is whole, read it, search it."""
+
+
+@audit.command()
+@installation_options
+@click.option(
+    "--checkpoint",
+    "checkpoints",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A checkpoint kept elsewhere; repeat for several. The installation's own is always used.",
+)
+@output_option
+def verify(file: Path | None, data: Path | None, checkpoints: tuple[Path, ...], output: str) -> None:
+    """Walk every chain and compare it with the checkpoints. Exit code 1 at the first flaw."""
+    from tillit_server.audit.chain import chain_secret
+    from tillit_server.audit.chain import verify as walk
+    from tillit_server.audit.checkpoints import (
+        CheckpointInvalid,
+        checkpoint_secret,
+        known_heads,
+        read_checkpoint,
+    )
+
+    with opened(file, data) as installation:
+        secret = installation.audit_secret
+        try:
+            own = installation.checkpoints.last()
+            kept = [
+                read_checkpoint(path.read_text(encoding="utf-8"), checkpoint_secret(secret))
+                for path in checkpoints
+            ]
+        except (CheckpointInvalid, OSError) as error:
+            fail(f"checkpoint: {error}", UNREADABLE)
+        known = known_heads([*([own] if own else []), *kept])
+        report = walk(installation.services.store.journal, chain_secret(secret), known=known)
+    flaw = report.flaw
+    if output == "json":
+        print_json(
+            {
+                "intact": report.intact,
+                "entries": report.entries,
+                "slots": {str(head.slot): head.seq for head in report.heads},
+                "flaw": None if flaw is None else {"slot": flaw.slot, "seq": flaw.seq, "reason": flaw.reason},
+            }
+        )
+    elif flaw is None:
+        click.echo(f"intact: {report.entries} entries in {len(report.heads)} chains")
+    else:
+        click.echo(f"NOT INTACT: slot {flaw.slot}, entry {flaw.seq}: {flaw.reason}")
+    raise SystemExit(0 if report.intact else 1)
+
+
+@audit.command("list")
+@installation_options
+@click.option("--event", default=None, help="Only events of this name, e.g. issuer.token.refused.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The newest so many."
+)
+@operator_options
+@output_option
+def list_(
+    file: Path | None,
+    data: Path | None,
+    event: str | None,
+    limit: int,
+    operator: str,
+    reason: str,
+    output: str,
+) -> None:
+    """Print the newest entries, without their personal members. Reading is itself recorded."""
+    from tillit_server.audit.events import AuditRead
+
+    with opened(file, data) as installation:
+        log = installation.services.audit
+        found: list[AuditEntry] = []
+        for head in installation.services.store.journal.heads():
+            found += log.read(head.slot, after=max(0, head.seq - limit), limit=limit)
+        chosen = [entry for entry in found if event in {None, entry.event}]
+        newest = sorted(chosen, key=lambda entry: entry.at)[-limit:]
+        log.record(AuditRead(operator=operator, reason=reason, query="list", entries=len(newest)))
+    _print(newest, output, personal=False)
+
+
+@audit.command()
+@installation_options
+@click.option(
+    "--person",
+    prompt="National identity number",
+    hide_input=True,
+    help="Asked for when not given, so that it stays out of the shell's history.",
+)
+@operator_options
+@output_option
+def find(file: Path | None, data: Path | None, person: str, operator: str, reason: str, output: str) -> None:
+    """Print every entry that names a person, personal members opened. The search is itself recorded."""
+    from tillit_server.audit.events import AuditRead
+
+    if not reason:
+        fail("audit find: --reason is needed", UNREADABLE)
+    with opened(file, data) as installation:
+        log = installation.services.audit
+        entries = log.find_person(person)
+        log.record(
+            AuditRead(operator=operator, reason=reason, query="person", entries=len(entries), sought=person)
+        )
+    _print(entries, output, personal=True)
+
+
+@audit.command("destroy-month")
+@installation_options
+@click.option("--month", required=True, metavar="YYYY-MM")
+@operator_options
+def destroy_month(file: Path | None, data: Path | None, month: str, operator: str, reason: str) -> None:
+    """End the retention of a month: nobody can read its personal members afterwards; the chain stays whole."""
+    from tillit_server.audit.log import RetentionRefused
+
+    with opened(file, data) as installation:
+        try:
+            destroyed = installation.services.audit.destroy_month(month, operator=operator, reason=reason)
+        except RetentionRefused as error:
+            fail(f"audit: {error}")
+    click.echo(f"{month}: {destroyed} key(s) destroyed")
+
+
+def _print(entries: Iterable["AuditEntry"], output: str, *, personal: bool) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "at": datetime.fromtimestamp(entry.at, UTC).isoformat(timespec="milliseconds"),
+            "slot": entry.slot,
+            "seq": entry.seq,
+            "event": entry.event,
+            **entry.public,
+            **({"personal": entry.personal} if personal else {}),
+        }
+        for entry in entries
+    ]
+    if output == "json":
+        print_json(rows)
+        return
+    for row in rows:
+        members = " ".join(f"{name}={value}" for name, value in row.items() if name not in {"at", "event"})
+        click.echo(f"{row['at']}  {row['event']}  {members}")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,9 @@ def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @request_options
 @output_option
-def token(output: str, **asked: Any) -> None:
+def token(output: str, **given: Any) -> None:
     """Fetch an access token by client credentials. Exit code 1 when it is refused."""
-    response = _send(asked, "token_endpoint")
+    response = send_request(_asked(given), explain=False)
     body = orjson.loads(response.body)
     if output == "json":
         print_json(body)
@@ -57,9 +57,9 @@ def token(output: str, **asked: Any) -> None:
 @click.command()
 @request_options
 @output_option
-def explain(output: str, **asked: Any) -> None:
+def explain(output: str, **given: Any) -> None:
     """Have the service explain a token request, step by step. Exit code 1 when it would be refused."""
-    response = _send(asked, "explain")
+    response = send_request(_asked(given), explain=True)
     report = orjson.loads(response.body)
     if output == "json":
         print_json(report)
@@ -98,43 +98,70 @@ def _print_finding(finding: dict[str, Any]) -> None:
             click.echo(f"  {name.replace('_', ' ')}: {finding[name]}")
 
 
-def _send(asked: dict[str, Any], endpoint: str) -> "Response":
-    """Build the request for the token endpoint and send it there or to explain; one retry for a nonce."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token request to be made; ``details`` are sent as they are, good or bad."""
+
+    issuer: str
+    client_id: str
+    key: "SigningKey"
+    dpop_key: "SigningKey"
+    details: Any = None
+    scope: str | None = None
+    resource: str | None = None
+
+
+def _asked(given: dict[str, Any]) -> Asked:
+    from tillit.protocol.jose import generate_key
+
+    return Asked(
+        issuer=given["issuer"],
+        client_id=given["client_id"],
+        key=load_key(given["key"]),
+        dpop_key=load_key(given["dpop_key"]) if given["dpop_key"] else generate_key("ES256"),
+        details=_details(given["attestation"]),
+        scope=given["scope"],
+        resource=given["resource"],
+    )
+
+
+def send_request(asked: Asked, *, explain: bool) -> "Response":
+    """Make the request and send it to be answered or explained; once more when only a nonce is missing.
+
+    Leaves with one line when nobody answers.
+    """
     from tillit.client.discovery import Discovery
     from tillit.client.errors import ClientError
     from tillit.client.token_request import client_credentials_request
     from tillit.outbound.transport import TransportError, sender
     from tillit.protocol.client_assertion import make_assertion
     from tillit.protocol.dpop import make_proof
-    from tillit.protocol.jose import generate_key
 
-    issuer, client_id = asked["issuer"], asked["client_id"]
-    key = load_key(asked["key"])
-    dpop_key = load_key(asked["dpop_key"]) if asked["dpop_key"] else generate_key("ES256")
-    details = _details(asked["attestation"])
     send = sender(None)
 
     def build(nonce: str | None) -> "Request":
         now = time.time()
         return client_credentials_request(
             token_endpoint,
-            client_id=client_id,
-            assertion=make_assertion(key, client_id, issuer, now=now, assertion_details=details),
-            proof=make_proof(dpop_key, "POST", token_endpoint, now=now, nonce=nonce),
-            scope=asked["scope"],
-            resource=asked["resource"],
+            client_id=asked.client_id,
+            assertion=make_assertion(
+                asked.key, asked.client_id, asked.issuer, now=now, assertion_details=asked.details
+            ),
+            proof=make_proof(asked.dpop_key, "POST", token_endpoint, now=now, nonce=nonce),
+            scope=asked.scope,
+            resource=asked.resource,
         )
 
     try:
-        token_endpoint = Discovery(issuer, send=send, clock=time.time).token_endpoint()
-        url = token_endpoint if endpoint == "token_endpoint" else f"{issuer}/explain"
+        token_endpoint = Discovery(asked.issuer, send=send, clock=time.time).token_endpoint()
+        url = f"{asked.issuer}/explain" if explain else token_endpoint
         response = send(replace(build(None), url=url))
         nonce = response.header("DPoP-Nonce")
         # A successful answer carries a nonce too, for the next request.
         if nonce and b"use_dpop_nonce" in response.body:
             response = send(replace(build(nonce), url=url))
     except (TransportError, ClientError) as error:
-        fail(f"{issuer}: {error}", UNREADABLE)
+        fail(f"{asked.issuer}: {error}", UNREADABLE)
     return response
 
 
