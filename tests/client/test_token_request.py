@@ -42,6 +42,14 @@ def test_the_newest_nonce_is_kept(world):
     assert [proof.nonce for proof in world.server.proofs] == [None, "n-1", "n-1", "n-1", "n-2"]
 
 
+def test_a_nonce_on_a_page_that_is_no_json_is_not_answered(world):
+    """A nonce beside something that is no OAuth error asks for nothing."""
+    world.server.answers = [Response(400, (("DPoP-Nonce", "x"),), b"<html>")]
+
+    assert refused(BadAnswer, world.client.fetch_token).code == BadAnswer.NOT_JSON
+    assert world.server.token_requests == 1
+
+
 def test_an_error_with_a_nonce_that_is_no_challenge_is_not_repeated(world):
     """Only use_dpop_nonce asks for a retry; another error with the header is what it says."""
     world.server.answers = [Response(400, (("DPoP-Nonce", "x"),), b'{"error":"invalid_scope"}')]

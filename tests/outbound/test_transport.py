@@ -151,6 +151,14 @@ def test_k6_a_drip_ends_in_time(origin, path):
     assert time.monotonic() - begun < 2
 
 
+def test_k6_a_drip_ends_in_time_on_kept_connections(origin):
+    """Kept connections have no watchdog, but a body that drips ends in time there too."""
+    out = Outbound(pooled=True, read_seconds=2, total_seconds=0.1)
+
+    assert failure(out, Request("GET", f"{origin}/drip")) == TransportError.TIMED_OUT
+    out.close()
+
+
 def test_nobody_listens(outbound):
     """A refused connection is unreachable."""
     with contextlib.closing(socket.socket()) as unused:
@@ -210,7 +218,10 @@ def test_a_safe_address(url):
 def test_the_owner_may_bring_a_client_or_a_function(origin):
     """An httpx client is used as it is configured, a function is called, nothing gives our own."""
     with httpx.Client(headers={"X-Test": "mine"}) as client:
-        assert sender(client)(Request("GET", f"{origin}/ok")).body.startswith(b"GET mine")
+        theirs = sender(client)
+        assert theirs(Request("GET", f"{origin}/ok")).body.startswith(b"GET mine")
+        theirs.close()
+        assert not client.is_closed
     own = lambda _: Response(204)  # noqa: E731, a function is all it takes
     assert sender(own) is own
     assert isinstance(sender(None), Outbound)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tillit.attestation.findings import Violation
 from tillit.attestation.model import Attestation
 from tillit.attestation.rulebook import Circumstances, Party, examine, judge
 from tillit.attestation.wire import ATTESTATION_TYPE, to_claim
@@ -30,14 +29,15 @@ def attest(source: Attest, *, now: float, synthetic_identifiers: bool) -> Attest
         synthetic_identifiers=synthetic_identifiers,
     )
     if isinstance(made, Attestation):
-        _refuse(judge(made, Party.CONSUMER, circumstances))
-        return made
-    value = {"type": ATTESTATION_TYPE, **made}
-    result = examine(value, carrier_iat=int(now), party=Party.CONSUMER, circumstances=circumstances)
-    if result.attestation is None:
-        _refuse(result.violations)
-        raise NotSent(NotSent.ATTESTATION_REFUSED, "not an attestation")
-    return result.attestation
+        violations = judge(made, Party.CONSUMER, circumstances)
+        attestation = None if violations else made
+    else:
+        value = {"type": ATTESTATION_TYPE, **made}
+        result = examine(value, carrier_iat=int(now), party=Party.CONSUMER, circumstances=circumstances)
+        attestation, violations = result.attestation, result.violations
+    if attestation is None:
+        raise NotSent(NotSent.ATTESTATION_REFUSED, violations[0].description, violations)
+    return attestation
 
 
 def to_details(attestation: Attestation | None, others: Details) -> Any:
@@ -49,8 +49,3 @@ def to_details(attestation: Attestation | None, others: Details) -> Any:
     if attestation is not None:
         details.append({"type": ATTESTATION_TYPE, **to_claim(attestation)})
     return details[0] if len(details) == 1 else details or None
-
-
-def _refuse(violations: Sequence[Violation]) -> None:
-    if violations:
-        raise NotSent(NotSent.ATTESTATION_REFUSED, violations[0].description, violations)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from tillit.attestation.findings import DENIED, Violation
+from tillit.attestation.findings import Violation
 from tillit.attestation.model import Attestation
 from tillit.attestation.rulebook import Circumstances, Party, judge
 from tillit.attestation.wire import ATTESTATION_TYPE, Malformed, from_claim
@@ -126,12 +126,10 @@ def _judge(
 
 
 def _refuse_first(refusals: Refusals, violations: list[Violation]) -> None:
-    """Answer the first violation: a fact that forbids is a 403, a token that contradicts itself a 401."""
+    """Answer the first violation: a login at a higher level is needed, or a token contradicts itself."""
     for found in violations:
         if found.code == INSUFFICIENT_USER_AUTHENTICATION:
             raise refusals.login_too_weak(found.description, found.prefix)
-        if found.code == DENIED:
-            raise refusals.denied(found.description, rule=found.prefix)
         raise refusals.invalid_token(found.description, rule=found.prefix)
 
 
