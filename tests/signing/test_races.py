@@ -19,6 +19,7 @@ from tillit_server.signing import files, guard, live
 from tillit_server.signing.custody import open_custody
 from tillit_server.signing.secrets import Secrets
 from tillit_server.signing.signer import Signer
+from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.sqlite import SqliteStore
 
@@ -27,18 +28,18 @@ class NoLinker:
     def digest(self, entry): return b""
     def link(self, previous, seq, digest): return b""
 
-def open_store(path, clock, ring, key_hash):
-    return SqliteStore(path, clock=clock, sealer=Sealer(ring), linker=NoLinker(), key_hash_secret=key_hash, timeout=20)
-
 def start(root, now):
-    """The whole start-up in its order: custody, secrets through a first view of the store, store, signer."""
+    """The whole start-up in its order: custody, secrets through the ring store, store, signer."""
     clock = lambda: now
     custody = open_custody(root / "keys", passphrase_file=root / "secret", make=True, scrypt_cost=2**10)
-    view = open_store(root / "db.sqlite", clock, lambda: SealingKeys("none", {"none": bytes(32)}), bytes(32))
-    secrets = Secrets(view.records, custody, clock)
-    store = open_store(root / "db.sqlite", clock, lambda: SealingKeys(*secrets.sealing()), secrets.current("key_hash").value)
+    with RingStore(root / "db.sqlite", clock=clock, timeout=20) as view:
+        secrets = Secrets(view.records, custody, clock)
+    sealer = Sealer(lambda: SealingKeys(*secrets.sealing()))
+    key_hash = secrets.current("key_hash").value
+    store = SqliteStore(
+        root / "db.sqlite", clock=clock, sealer=sealer, linker=NoLinker(), key_hash_secret=key_hash, timeout=20
+    )
     secrets.use(store.records)
-    view.close()
     signer = Signer(store.records, custody, clock, algorithms=("ES256", "EdDSA"))
     return store, secrets, signer
 

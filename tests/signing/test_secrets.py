@@ -121,6 +121,23 @@ def test_a_process_sees_the_secret_of_another(process, clock, ticks) -> None:
     assert idle.sealing() == busy.sealing()
 
 
+def test_a_change_may_be_written_with_the_help_of_the_secrets(process, clock, ticks, records) -> None:
+    """The audit entry of a rotation is itself sealed and hashed: asking for secrets meanwhile does not hang."""
+    asked: list = []
+
+    def write(put, _changes) -> None:
+        ticks.pass_(1.5)
+        asked.extend((secrets.current("sealing").id, secrets.sealing()[0], secrets.by_id("sealing", "x")))
+        records.put(put.kind, put.key, put.value, expect=put.expect)
+
+    secrets = process()
+    secrets.use(records, write=write)
+    clock.pass_(DAY)
+    ticks.pass_(60)
+    assert len(secrets.accepted("nonce")) == 2
+    assert asked == [secrets.current("sealing").id] * 2 + [None]
+
+
 def test_a_clock_set_back_finds_a_secret(process, clock) -> None:
     """Before the first secret's time there is still one."""
     secrets = process()

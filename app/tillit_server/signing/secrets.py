@@ -148,6 +148,8 @@ class Secrets:
         Raises ``CustodyError``, ``StorageUnavailable``.
         """
         self._clock = clock
+        # Per purpose: the ring it was taken from, the instants between which it holds, and the order.
+        self._orders: dict[str, tuple[SecretRing, float, float, tuple[Secret, ...]]] = {}
         self._live = LiveRing(
             SecretPlan(custody), records, custody, clock, on_change=on_change, write=write, ticks=ticks
         )
@@ -176,10 +178,18 @@ class Secrets:
         """All values of a purpose, the current one first: what ``Nonces`` wants. Also rotates what is due."""
         return tuple(secret.value for secret in self._in_order(self._live.last(), purpose))
 
-    def _in_order(self, ring: SecretRing, purpose: Purpose) -> list[Secret]:
+    def _in_order(self, ring: SecretRing, purpose: Purpose) -> tuple[Secret, ...]:
+        """The current secret, then the others, newest first."""
         now = self._clock()
+        known = self._orders.get(purpose)
+        if known is not None and known[0] is ring and known[1] <= now < known[2]:
+            return known[3]
         newest_first = sorted((s for s in ring if s.purpose == purpose), key=lambda s: -s.active_from)
         started = [s for s in newest_first if s.active_from <= now]
         # A clock set back to before the first secret still finds one.
         current = started[0] if started else newest_first[-1]
-        return [current, *(s for s in newest_first if s is not current)]
+        order = (current, *(s for s in newest_first if s is not current))
+        since = current.active_from if started else -math.inf
+        until = min((s.active_from for s in newest_first if s.active_from > now), default=math.inf)
+        self._orders[purpose] = (ring, since, until, order)
+        return order
