@@ -1,5 +1,6 @@
-"""The one clock of the service: every room is handed ``now`` or a ``Clock``, none looks at the time itself."""
+"""The one clock of the service: rooms are handed ``now`` or a ``Clock``, none looks at the time itself."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import Protocol
@@ -32,10 +33,8 @@ class FileClock:
 
     def __call__(self) -> float:
         """Seconds since the epoch, as the file says."""
-        try:
+        with contextlib.suppress(OSError, ClockFileError):
             self._offset, self._frozen = self._read()
-        except (OSError, ClockFileError):
-            pass
         return self._frozen if self._frozen is not None else time.time() + self._offset
 
     def _read(self) -> tuple[float, float | None]:
@@ -48,5 +47,5 @@ class FileClock:
 
 
 def make_clock(path: Path | None) -> Clock:
-    """The system clock, or the clock of ``path`` (development mode only; the settings refuse it elsewhere)."""
+    """The system clock, or the clock of ``path``, which the settings refuse outside development mode."""
     return time.time if path is None else FileClock(path)

@@ -8,7 +8,7 @@ Names nobody knows are refused, and every fault is reported at once.
 import dataclasses
 import ipaddress
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -161,13 +161,13 @@ def _boolean_or_fault(raw: object) -> bool:
         raise ValueError from error
 
 
-_CONVERTERS = {
+_CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "<class 'str'>": str,
     "<class 'int'>": int,
     "<class 'float'>": float,
     "<class 'bool'>": _boolean_or_fault,
-    "<class 'pathlib.Path'>": lambda raw: Path(raw),
-    "pathlib.Path | None": lambda raw: Path(raw),
+    "<class 'pathlib.Path'>": Path,
+    "pathlib.Path | None": Path,
     "tuple[str, ...]": _words,
 }
 

@@ -24,8 +24,8 @@ from tillit_server.issuer.clients import KIND as CLIENT
 from tillit_server.issuer.clients import ClientError, ClientRegistry
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit
-from tillit_server.issuer.registration import ClientExists, register
 from tillit_server.issuer.registers import RegisterFileError, load_registers
+from tillit_server.issuer.registration import ClientExists, register
 from tillit_server.issuer.seeds import read_seeds
 from tillit_server.issuer.services import Services
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 DATABASE = "tillit.sqlite"
 CHECKPOINT = "audit.checkpoint"
-PASSPHRASE = "passphrase"
+PASSPHRASE = "passphrase"  # noqa: S105 (the name of a file)
 
 UNUSABLE = (
     SettingsError,

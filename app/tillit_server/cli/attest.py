@@ -1,5 +1,6 @@
 """``tillit attest``: judge an attestation before anybody else does, and print the table of rules."""
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -147,7 +148,7 @@ def _verdict(row: Any, refused_by: set[str], *, before_login: bool) -> str:
     if kind == "Kept":
         return "kept by the system"
     if kind == "Left":
-        return "left to " + row.basis.to
+        return f"left to {row.basis.to}"
     if row.id in refused_by:
         return "REFUSED"
     if before_login and row.id in _NEEDS_LOGIN:
@@ -161,7 +162,7 @@ def _read(file: Path) -> tuple[Any, int | None]:
     from tillit.protocol.gate import read_json
 
     try:
-        data = click.get_binary_stream("stdin").read() if str(file) == "-" else file.read_bytes()
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         document = read_json(data)
     except OSError as error:
         fail(f"{file}: cannot be read ({type(error).__name__})", UNREADABLE)

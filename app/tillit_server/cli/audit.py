@@ -130,7 +130,7 @@ def find(file: Path | None, data: Path | None, person: str, operator: str, reaso
 @click.option("--month", required=True, metavar="YYYY-MM")
 @operator_options
 def destroy_month(file: Path | None, data: Path | None, month: str, operator: str, reason: str) -> None:
-    """End the retention of a month: nobody can read its personal members afterwards; the chain stays whole."""
+    """End the retention of a month: its personal members become unreadable, the chain stays whole."""
     from tillit_server.audit.log import RetentionRefused
 
     with opened(file, data) as installation:

@@ -160,8 +160,7 @@ def _keys(path: Path) -> list[Any]:
         fail(f"{path}: cannot be read ({type(error).__name__})", UNREADABLE)
     except Rejected as error:
         fail(f"{path}: {error}", UNREADABLE)
-    if isinstance(document, dict):
-        keys = document.get("keys", [document])
-        if isinstance(keys, list):
-            return keys
-    fail(f"{path}: a JWK or a JWKS needed", UNREADABLE)
+    keys = document.get("keys", [document]) if isinstance(document, dict) else None
+    if not isinstance(keys, list):
+        fail(f"{path}: a JWK or a JWKS needed", UNREADABLE)
+    return keys

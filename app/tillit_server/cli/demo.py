@@ -83,9 +83,7 @@ def demo() -> None:
 
 
 def _accepted(context: "Context", source: str) -> None:
-    _say(
-        "2. The EHR attests why an anaesthetist needs a patient's documents, and gets a token bound to its key."
-    )
+    _say("2. The EHR attests why an anaesthetist needs a patient's documents, and gets a bound token.")
     token = context.token()
     claims = _payload(token.value)
     attested = claims["nhn:tillitsrammeverk:parameters"]
@@ -188,7 +186,12 @@ def _free_ports(count: int) -> list[int]:
 @contextmanager
 def _running(command: list[str], url: str, log: Path) -> Iterator[None]:
     """A process of the demo, once it answers; stopped at the end."""
-    with log.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(  # noqa: S603 (our own programs)
+            command, stdout=file, stderr=file
+        ) as process,
+    ):
         try:
             deadline = time.monotonic() + START_SECONDS
             while not _answers(url):

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tillit.attestation.circumstances import Circumstances, Party
 from tillit.attestation.enrichment import enrich
+from tillit.attestation.findings import Violation
 from tillit.attestation.model import Attestation
 from tillit.attestation.registers import RegisterUnavailable
-from tillit.attestation.circumstances import Circumstances, Party
-from tillit.attestation.findings import Violation
 from tillit.attestation.rulebook import Examination, examine
 from tillit.attestation.wire import to_claim
 from tillit.protocol.authorization_details import (
@@ -52,7 +52,7 @@ class Attested:
         return None if self.attestation is None else self.attestation.toa + MAX_AGE
 
 
-class AttestationRefused(OAuthError):
+class AttestationRefused(OAuthError):  # noqa: N818 (a refusal is an answer)
     """The attestation breaks rules; ``violations`` lists all of them, the error speaks of the first."""
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:
@@ -143,7 +143,7 @@ def _remarks(examination: Examination) -> tuple[str, ...]:
 
 
 def _details(authenticated: AuthenticatedClient) -> tuple[Mapping[str, Any], ...]:
-    """The details in the assertion, under the one name this client may use, or the one of two that attests."""
+    """The details in the assertion, under the names this client may use; only one may attest."""
     client, assertion = authenticated.client, authenticated.assertion
     other = assertion.claims.get(_OLD_NAME)
     if other is not None and not client.profile.assertion.legacy_authorization_details:

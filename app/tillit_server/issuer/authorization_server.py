@@ -23,7 +23,7 @@ class SentRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no ty
     def __init__(self, sent: Request) -> None:  # the base would judge the transport again, by request
         self.method = sent.method
         self.uri = sent.endpoint
-        self.headers = {}
+        self.headers: dict[str, str] = {}
         self.payload = BasicOAuth2Payload(sent.form)
         self.sent = sent
 

@@ -42,7 +42,7 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
         )
         if (
             finding.step == "fresh_proof"
-            and finding.pointer.startswith("header.jwk")
+            and (finding.pointer or "").startswith("header.jwk")
             and _PRIVATE_MEMBER in finding.detail
         ):
             services.audit.record(

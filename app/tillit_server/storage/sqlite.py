@@ -102,6 +102,8 @@ class SqliteStore:
 
     def close(self) -> None:
         """Write what was accepted without waiting, and let go of the files."""
+        if self._closing.is_set():
+            return
         finished = self._group.close()
         self._closing.set()
         self._readers.close()

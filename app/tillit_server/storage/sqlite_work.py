@@ -90,8 +90,8 @@ class Preparer:
     def prepare(self, settlement: Settlement) -> Prepared:
         """Do everything that needs no lock, so that a bad value fails here and not its whole batch.
 
-        Raises `TypeError` or `ValueError`: a value that is not JSON, an instant that is not finite, a name that
-        is not Unicode.
+        Raises `TypeError` or `ValueError`: a value that is not JSON, an instant that is not finite, a name
+        that is not Unicode.
         """
         work = Prepared()
         for claim in settlement.claims:

@@ -1,4 +1,4 @@
-"""The grants: each answers one question, on what basis is this token asked for?"""
+"""The grants: each answers one question, on what basis this token is asked for."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
