@@ -1,0 +1,127 @@
+"""The installation of a running service, opened beside it: registers clients and reads the audit."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from support.ehr import Ehr
+from support.service import PHR, PHR_DOCUMENT, Service
+from tillit.protocol.jose import SigningKey, generate_key
+from tillit_server.audit.log import AuditEntry
+from tillit_server.config import load_settings
+from tillit_server.issuer.clients import client_from
+from tillit_server.issuer.registration import register, set_disabled
+from tillit_server.wiring import build
+
+ATTESTATION_SCOPE = "nhn:tillitsrammeverk:parameters"
+SELF_SERVICE = "nhn:selvbetjening/client"
+WARD_LIST, WARD_PATIENT = "example:ward/list", "example:ward/patient"
+EVERY_SCOPE = (PHR, PHR_DOCUMENT, ATTESTATION_SCOPE, SELF_SERVICE, WARD_LIST, WARD_PATIENT)
+DEADLINE = 5.0
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], *, seconds: float = DEADLINE) -> T:
+    """What ``look`` gives as soon as that is true; after the deadline, whatever it gives then."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
+class SwiftEhr(Ehr):
+    """An EHR that uses a nonce again, as a real one does, as long as the service is sure to accept it."""
+
+    _asked_at = float("-inf")
+
+    def nonce(self) -> str:
+        """A nonce that is at most a minute old by the service's own clock."""
+        now = self.service.now()
+        if self._nonce is None or not 0 <= now - self._asked_at < 60:
+            self._nonce, self._asked_at = super().nonce(), now
+        return self._nonce
+
+
+class Backstage:
+    """What an operator of the same installation can do and see, without a command for each step."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        flags = {"dev": True, "data": service.data, "clock": service.clock_file, "issuer": service.issuer}
+        self.installation = build(load_settings(flags=flags))
+        self.services = self.installation.services
+        self._clients = 0
+
+    def close(self) -> None:
+        """Let go of the installation."""
+        self.installation.close()
+
+    def client(self, *keys: SigningKey, client_id: str | None = None, **members: Any) -> SwiftEhr:
+        """Register a client with ``keys`` (one is made if there are none); members as the registry has them."""
+        self._clients += 1
+        keys = keys or (generate_key("ES256"),)
+        client_id = client_id or f"client-{self._clients}"
+        self.register(client_id, *keys, **members)
+        return SwiftEhr(self.service, client_id, keys[0])
+
+    def register(self, client_id: str, *keys: SigningKey, replace: bool = False, **members: Any) -> None:
+        """Register a client under an id, or replace it. Raises ``ClientError``."""
+        client = client_from(
+            {
+                "id": client_id,
+                "keys": [key.public.jwk for key in keys],
+                "legal_entities": ["310000019"],
+                "scopes": EVERY_SCOPE,
+                "grants": ["client_credentials"],
+                "attests_without_login": True,
+                **members,
+            }
+        )
+        register(self.services, client, replace=replace, operator="test", reason="test")
+
+    def set_disabled(self, client_id: str, *, disabled: bool) -> None:
+        """Disable or enable a client."""
+        set_disabled(self.services, client_id, disabled=disabled, operator="test", reason="test")
+
+    def entries(self, event: str, **members: Any) -> list[AuditEntry]:
+        """The audit's entries of one kind whose public members are as given."""
+        return [
+            entry
+            for head in self.services.store.journal.heads()
+            for entry in self._slot(head.slot)
+            if entry.event == event
+            and all(entry.public.get(name) == value for name, value in members.items())
+        ]
+
+    def awaited(self, event: str, **members: Any) -> list[AuditEntry]:
+        """As ``entries``, but waits for the first: refusals are written without making anybody wait."""
+        return eventually(lambda: self.entries(event, **members))
+
+    def _slot(self, slot: int) -> list[AuditEntry]:
+        entries: list[AuditEntry] = []
+        while page := self.services.audit.read(slot, after=entries[-1].seq if entries else 0):
+            entries += page
+        return entries
+
+
+class Timeline:
+    """A service whose clock stands still. Every test takes an instant later than any before it."""
+
+    STEP = 7200
+
+    def __init__(self, service: Service, backstage: Backstage) -> None:
+        self.service = service
+        self.backstage = backstage
+        self.ehr = backstage.client()
+        self._latest = service.now()
+
+    def moment(self) -> float:
+        """Set the clock to an instant far from all others, and give it."""
+        self._latest += self.STEP
+        self.service.set_clock(self._latest)
+        return self._latest
+
+    def at(self, instant: float) -> None:
+        """Set the clock, within the two hours of a moment."""
+        self.service.set_clock(instant)

@@ -1,0 +1,101 @@
+"""The places where a running service takes a token, and what a refusal must look like at each."""
+
+import json
+import secrets
+from typing import Any
+
+from support.backstage import SELF_SERVICE
+from support.ehr import ATTESTATION, Answer, Ehr
+from support.service import PHR
+from support.tokens import changed, compact
+from tillit.protocol.jose import SigningKey
+
+ASSERTION, PROOF, CARRIER = "client assertion", "DPoP proof", "attestation carrier"
+INTAKES = (ASSERTION, PROOF, CARRIER)
+"""The carrier is a client assertion too, but one on whose inside an access token will rest."""
+
+INVALID_CLIENT = b'{"error":"invalid_client","error_description":"Client authentication failed."}'
+_DESCRIPTION = frozenset(chr(code) for code in range(0x20, 0x7F)) - set('"\\')
+
+
+def header(intake: str, ehr: Ehr, key: SigningKey | None = None, **changes: Any) -> dict[str, Any]:
+    """The header of a good token for an intake, with changes; ``...`` removes a member."""
+    key = key or (ehr.dpop_key if intake == PROOF else ehr.key)
+    if intake == PROOF:
+        return changed({"typ": "dpop+jwt", "alg": key.alg, "jwk": key.public.bare_jwk}, changes)
+    return changed({"typ": "client-authentication+jwt", "alg": key.alg, "kid": key.kid}, changes)
+
+
+def claims(intake: str, ehr: Ehr, **changes: Any) -> dict[str, Any]:
+    """The claims of a good token for an intake, with changes; ``...`` removes a claim."""
+    now, jti = int(ehr.service.now()), secrets.token_urlsafe(16)
+    if intake == PROOF:
+        good: dict[str, Any] = {
+            "jti": jti,
+            "htm": "POST",
+            "htu": ehr.endpoint,
+            "iat": now,
+            "nonce": ehr.nonce(),
+        }
+        return changed(good, changes)
+    good = {"iss": ehr.client_id, "sub": ehr.client_id, "aud": ehr.service.issuer, "jti": jti}
+    good |= {"iat": now, "nbf": now, "exp": now + 30}
+    if intake == CARRIER:
+        good["assertion_details"] = ATTESTATION
+    return changed(good, changes)
+
+
+def good(intake: str, ehr: Ehr) -> str:
+    """A good token for an intake, made octet by octet."""
+    return compact(header(intake, ehr), claims(intake, ehr), key_of(intake, ehr))
+
+
+def key_of(intake: str, ehr: Ehr) -> SigningKey:
+    """The key whose signature an intake expects."""
+    return ehr.dpop_key if intake == PROOF else ehr.key
+
+
+def present(ehr: Ehr, intake: str, token: str) -> Answer:
+    """Send a request in which everything but the given token is good."""
+    if intake == PROOF:
+        form = ehr.form(ehr.assertion(), scope=SELF_SERVICE)
+        return ehr.send(form, token)
+    form = ehr.form(token, scope=PHR if intake == CARRIER else SELF_SERVICE)
+    return ehr.send(form, ehr.proof())
+
+
+def proper_refusal(intake: str, answer: Answer) -> str | None:
+    """None for the refusal that is due at an intake, else what is wrong with the answer."""
+    if intake == PROOF:
+        due = answer.status == 400 and answer.error == "invalid_dpop_proof" and well_formed(answer)
+    else:
+        due = answer.status == 401 and answer.body == INVALID_CLIENT and well_formed(answer)
+    return None if due else f"{answer.status} {answer.body[:200]!r}"
+
+
+def refuses_all(ehr: Ehr, intake: str, tokens: dict[Any, str]) -> dict[Any, str]:
+    """What was not refused as it must be: empty when all is well. A good token is still accepted."""
+    wrong = {
+        name: fault
+        for name, token in tokens.items()
+        if (fault := proper_refusal(intake, present(ehr, intake, token)))
+    }
+    answer = present(ehr, intake, good(intake, ehr))
+    return wrong if answer.status == 200 else {**wrong, "a good token": f"{answer.status} {answer.body!r}"}
+
+
+def well_formed(answer: Answer) -> bool:
+    """Whether an error answer is what RFC 6749 §5.2 describes, never cached and with an error id."""
+    return (
+        set(answer.json) <= {"error", "error_description", "error_id"}
+        and set(answer.description) <= _DESCRIPTION
+        and answer.headers["Cache-Control"] == "no-store"
+        and answer.headers["Content-Type"] == "application/json"
+        and len(answer.headers["Error-Id"] or "") == 16
+        and ("DPoP-Nonce" in answer.headers) == (answer.error == "use_dpop_nonce")
+    )
+
+
+def duplicated(member: str, first: Any, document: dict[str, Any]) -> bytes:
+    """The JSON of a document whose first member is followed by a second of the same name."""
+    return f"{{{json.dumps(member)}:{json.dumps(first)},{json.dumps(document)[1:]}".encode()
