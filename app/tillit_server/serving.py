@@ -1,5 +1,6 @@
 """Runs the front door under the production server: a supervisor, workers, and a start that fails early."""
 
+import gc
 from functools import partial
 from multiprocessing.util import Finalize
 from typing import Any
@@ -18,6 +19,7 @@ RESPAWN_SECONDS = 0.2
 GRACE_SECONDS = 10
 MAX_HEADER_BYTES = 8_192
 HEADER_TIMEOUT_MS = 5_000
+GC_THRESHOLDS = (20_000, 20, 100)
 
 
 def serve(settings: Settings) -> None:
@@ -54,4 +56,9 @@ def _load(settings: Settings) -> Any:
     set_up_logging()
     installation = build(settings, worker=True)
     Finalize(None, installation.close, exitpriority=1)
-    return public_app(installation)
+    app = public_app(installation)
+    # What is built lives as long as the worker: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    return app

@@ -17,7 +17,10 @@ class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
 
 
 def register(services: Services, client: Client, *, replace: bool, operator: str, reason: str) -> None:
-    """Write ``client``. Raises ``ClientExists`` (without ``replace``), ``ClientError``, ``StorageUnavailable``."""
+    """Write ``client``.
+
+    Raises ``ClientExists`` unless ``replace``, ``ClientError`` and ``StorageUnavailable``.
+    """
     check_scopes(client, services.apis)
     event = (ClientReplaced if replace else ClientAdded)(
         client_id=client.id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
