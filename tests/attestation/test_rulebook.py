@@ -70,6 +70,7 @@ def test_what_is_said_to_be_kept_has_a_module_and_a_test(row: Any):
     """A rule kept by the system names a module that imports and a test that exists."""
     assert importlib.import_module(row.basis.module)
     path, _, function = row.basis.test.partition("::")
+    assert function
     assert f"def {function}(" in (ROOT / path).read_text()
 
 
