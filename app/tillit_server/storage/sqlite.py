@@ -67,6 +67,7 @@ class SqliteStore:
         self._path = path
         self._on_fatal = on_fatal
         self._broken = ""
+        self._moved = False
         self._closing = threading.Event()
         self._pages = 0
         self._identity = identity(path)
@@ -133,6 +134,8 @@ class SqliteStore:
     def _begin(self, deadline: float) -> None:
         if self._broken:
             raise StorageUnavailable(self._broken)
+        if self._moved:
+            self._check_identity()
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -144,9 +147,11 @@ class SqliteStore:
                 return
 
     def _check_identity(self) -> None:
+        """After a commit: what was written to a file that has moved, no other process will ever see."""
+        self._moved = True
         if identity(self._path) != self._identity:
-            # Written, but to a file that no other process and no restart will ever see.
             raise StorageUnavailable("the file of the store was moved or replaced")
+        self._moved = False
 
     def _tidy(self) -> None:
         """Move the log into the database, after the answers and before the next process has its turn."""

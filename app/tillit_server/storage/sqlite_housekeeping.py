@@ -46,7 +46,7 @@ class Housekeeper:
             self._connection.executemany(
                 "DELETE FROM once WHERE digest = ?", [(digest,) for _, digest in rows]
             )
-            self._remember((rows[0][0], rows[-1][0]))
+            self._remember([(until, until) for until, _ in rows])
         self._connection.execute(
             "DELETE FROM ticket WHERE rowid IN"
             " (SELECT rowid FROM ticket WHERE until < ? ORDER BY until LIMIT ?)",
@@ -65,18 +65,18 @@ class Housekeeper:
         self._next = steady + _STEP
         return True
 
-    def _remember(self, interval: Interval) -> None:
+    def _remember(self, intervals: Sequence[Interval]) -> None:
         known = self._connection.execute("SELECT low, high FROM pruned ORDER BY low").fetchall()
-        merged = merge(known, interval)
+        merged = merge(known, intervals)
         if merged != known:
             self._connection.execute("DELETE FROM pruned")
             self._connection.executemany("INSERT INTO pruned VALUES (?, ?)", merged)
 
 
-def merge(known: Sequence[Interval], new: Interval) -> list[Interval]:
-    """Add an interval; neighbours closer than `KEEP` become one, as do the closest if there are too many."""
+def merge(known: Sequence[Interval], new: Sequence[Interval]) -> list[Interval]:
+    """Add intervals; neighbours closer than `KEEP` become one, as do the closest if there are too many."""
     merged: list[Interval] = []
-    for low, high in sorted([*known, new]):
+    for low, high in sorted([*known, *new]):
         if merged and low - merged[-1][1] <= KEEP:
             merged[-1] = (merged[-1][0], max(merged[-1][1], high))
         else:

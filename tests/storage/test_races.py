@@ -1,0 +1,67 @@
+"""Many hands, one winner: exactly one, never none (a dead store has no winner either)."""
+
+from pathlib import Path
+
+import pytest
+
+from support.stores import AUDIT_SECRET, PROCESSES, START, open_store, race
+from tillit_server.audit.chain import chain_secret, verify
+
+PROCESS_COUNT = 4
+THREADS = 8
+
+
+def run_race(path: Path, kind: str, rounds: int, *, sealed: bool) -> list[int]:
+    """Wins per round, all processes and threads together."""
+    gate = PROCESSES.Barrier(PROCESS_COUNT)
+    results = PROCESSES.SimpleQueue()
+    with_slot = [
+        PROCESSES.Process(
+            target=race,
+            args=(path, kind, rounds, gate, results),
+            kwargs={"threads": THREADS, "slot": slot, "sealed": sealed},
+        )
+        for slot in range(1, PROCESS_COUNT + 1)
+    ]
+    for process in with_slot:
+        process.start()
+    wins = [results.get() for _ in with_slot]
+    for process in with_slot:
+        process.join()
+    return [sum(round_) for round_ in zip(*wins, strict=True)]
+
+
+def prepare(path: Path, kind: str, rounds: int, *, sealed: bool) -> None:
+    store = open_store(path, sealed=sealed)
+    for number in range(rounds):
+        if kind == "redemption":
+            store.tickets.issue("code", f"c{number}", {"n": number}, START + 60)
+        elif kind == "put":
+            store.records.put("family", f"f{number}", {"who": "nobody"}, expect=0)
+    store.close()
+
+
+def check(path: Path, kind: str, rounds: int, *, sealed: bool) -> None:
+    prepare(path, kind, rounds, sealed=sealed)
+    wins = run_race(path, kind, rounds, sealed=sealed)
+    store = open_store(path, sealed=sealed)
+    report = verify(store.journal, chain_secret(AUDIT_SECRET))
+    store.close()
+
+    assert wins == [1] * rounds
+    assert report.intact
+    assert report.entries == rounds
+
+
+@pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "plain"])
+def test_exactly_one_of_32_in_4_processes_wins(tmp_path: Path, kind: str, sealed: bool) -> None:
+    """Twenty rounds per shape; every win has its audit entry and no loser has one."""
+    check(tmp_path / "store.sqlite", kind, 20, sealed=sealed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
+def test_exactly_one_wins_ten_thousand_times(tmp_path: Path, kind: str) -> None:
+    """The same in its full count."""
+    check(tmp_path / "store.sqlite", kind, 10_000, sealed=True)
