@@ -66,6 +66,11 @@ class Settings:
         return self.keys or self.data / "keys"
 
     @property
+    def passphrase_of_master_key(self) -> Path | None:
+        """The file whose passphrase opens the master key; development mode keeps its own beside it."""
+        return self.passphrase_file or (self.keys_directory / "passphrase" if self.dev else None)
+
+    @property
     def path(self) -> str:
         """The path of the issuer without a final slash; empty for an issuer that is only a host."""
         return urlsplit(self.issuer).path.rstrip("/")

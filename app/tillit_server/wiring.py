@@ -1,7 +1,7 @@
 """The composition root: from settings to everything built. The only place that names a backend."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,15 +11,15 @@ from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.nonces import Nonces
 from tillit_server.audit.chain import ChainLinker, chain_secret
 from tillit_server.audit.checkpoints import CheckpointKeeper
-from tillit_server.audit.events import Event, ServiceStarted, ServiceStopped
+from tillit_server.audit.events import Event, RingCreated, ServiceStarted, ServiceStopped
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
-from tillit_server.audit.rings import ring_event
+from tillit_server.audit.rings import SERVICE, ring_event
 from tillit_server.audit.slots import SlotLease
 from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
-from tillit_server.issuer.apis import ApiConfigError, load_apis
+from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
 from tillit_server.issuer.clients import KIND as CLIENT
 from tillit_server.issuer.clients import ClientError, ClientRegistry
 from tillit_server.issuer.discovery import describe
@@ -29,8 +29,9 @@ from tillit_server.issuer.registration import ClientExists, register
 from tillit_server.issuer.seeds import read_seeds
 from tillit_server.issuer.services import Services
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
+from tillit_server.signing.key_life import Policy
 from tillit_server.signing.live import RingChange
-from tillit_server.signing.secrets import Secrets
+from tillit_server.signing.secrets import LIVES, Secrets
 from tillit_server.signing.signer import Signer
 from tillit_server.storage.ports import (
     Put,
@@ -39,6 +40,7 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
     Store,
 )
+from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.sqlite import SqliteStore
 from tillit_server.web.routes import Doors, make_app
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
 
 DATABASE = "tillit.sqlite"
 CHECKPOINT = "audit.checkpoint"
-PASSPHRASE = "passphrase"  # noqa: S105 (the name of a file)
 
 UNUSABLE = (
     SettingsError,
@@ -87,7 +88,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         custody = _open_custody(settings)
         slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
-        secrets, store = _open_store(settings, custody, clock, slot)
+        secrets, store, founded = _open_store(settings, custody, clock, slot)
         closing.callback(store.close)
         audit = AuditLog(store, clock=clock, pseudonym_secret=secrets.current("pseudonym").value, slot=slot)
 
@@ -97,11 +98,15 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             store.settle(Settlement(puts=(put,), entries=tuple(audit.entry(e) for e in events if e)))
 
         secrets.use(store.records, write=settle_ring)
+        if founded:
+            ids = tuple(secrets.current(purpose).id for purpose in LIVES)
+            audit.record(RingCreated(purpose="secrets", kids=ids, operator=SERVICE))
         signer = Signer(
             store.records,
             custody,
             clock,
-            algorithms=settings.algorithms,
+            Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME),
+            settings.algorithms,
             on_change=_alarm(audit),
             write=settle_ring,
         )
@@ -160,66 +165,29 @@ def public_app(installation: Installation) -> "WSGIApplication":
 
 def _open_custody(settings: Settings) -> Custody:
     """The master key; in development mode made, with its passphrase, by whichever process comes first."""
-    if settings.dev:
-        directory = settings.keys_directory
-        return open_custody(directory, passphrase_file=directory / PASSPHRASE, make=True)
-    return open_custody(settings.keys_directory, passphrase_file=settings.passphrase_file, make=False)
-
-
-def _open_store(settings: Settings, custody: Custody, clock: Clock, slot: int) -> tuple[Secrets, Store]:
-    """The secrets and the store.
-
-    The store needs secrets for everything but the ring that holds them, so it is opened for that first.
-    """
-    path = settings.data / DATABASE
-    first = SqliteStore(
-        path,
-        clock=clock,
-        sealer=Sealer(_no_keys),
-        linker=ChainLinker(b"", slot),
-        key_hash_secret=b"",
-        timeout=settings.storage_timeout,
+    return open_custody(
+        settings.keys_directory, passphrase_file=settings.passphrase_of_master_key, make=settings.dev
     )
-    try:
-        secrets = Secrets(first.records, custody, clock)
-    finally:
-        first.close()
+
+
+def _open_store(settings: Settings, custody: Custody, clock: Clock, slot: int) -> tuple[Secrets, Store, bool]:
+    """The secrets, the store, and whether the secrets were made just now.
+
+    The store needs secrets for everything but the ring that holds them, so that is read first.
+    """
+    path, timeout = settings.data / DATABASE, settings.storage_timeout
+    made: list[str] = []
+    with RingStore(path, clock=clock, timeout=timeout) as view:
+        secrets = Secrets(view.records, custody, clock, on_change=lambda event, *_: made.append(event))
     store = SqliteStore(
         path,
         clock=clock,
-        sealer=Sealer(_SealingRing(secrets).keys),
+        sealer=Sealer(lambda: SealingKeys(*secrets.sealing())),
         linker=ChainLinker(chain_secret(secrets.current("audit_hash").value), slot),
         key_hash_secret=secrets.current("key_hash").value,
-        timeout=settings.storage_timeout,
+        timeout=timeout,
     )
-    secrets.use(store.records)
-    return secrets, store
-
-
-def _no_keys() -> SealingKeys:
-    raise StorageUnavailable("no sealing key yet")
-
-
-class _SealingRing(Mapping[str, bytes]):
-    """The sealing secrets by id, as the store asks for them."""
-
-    def __init__(self, secrets: Secrets) -> None:
-        self._secrets = secrets
-
-    def keys(self) -> SealingKeys:  # type: ignore[override]
-        return SealingKeys(self._secrets.current("sealing").id, self)
-
-    def __getitem__(self, identifier: str) -> bytes:
-        secret = self._secrets.by_id("sealing", identifier)
-        if secret is None:
-            raise KeyError(identifier)
-        return secret.value
-
-    def __iter__(self) -> Iterator[str]:
-        yield self._secrets.current("sealing").id
-
-    def __len__(self) -> int:
-        return 1
+    return secrets, store, bool(made)
 
 
 def _alarm(audit: AuditLog) -> Callable[[str, str, str, int], None]:

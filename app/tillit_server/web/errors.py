@@ -9,7 +9,7 @@ from tillit_server.issuer.answers import NO_STORE, Answer, error_answer, new_err
 from tillit_server.issuer.refusing import record_refusal
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.steps import Refused, finding_of
-from tillit_server.signing.signer import RingUnavailable
+from tillit_server.signing.keyring import NoSigningKey
 from tillit_server.storage.ports import StorageUnavailable
 
 _log = logging.getLogger("tillit.web")
@@ -30,7 +30,7 @@ def answer_error(error: Exception, services: Services) -> Answer:
     if isinstance(error, OAuthError):
         record_refusal(finding_of("translate", error), error_id, services)
         return error_answer(error, error_id)
-    if isinstance(error, StorageUnavailable | RingUnavailable):
+    if isinstance(error, StorageUnavailable | NoSigningKey):
         _log.error("unavailable", extra={"event": {"error_id": error_id, "reason": str(error)}})
         return error_answer(temporarily_unavailable("the service cannot answer now, try again"), error_id)
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:  # noqa: PLR2004
