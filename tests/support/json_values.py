@@ -3,7 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 
-COUNT = settings(max_examples=300, deadline=None)
+COUNT = settings(max_examples=150, deadline=None)
 
 names = st.sampled_from(["a", "b", "alg", "å", "", ":", '"', "\\", "{", "a\\", 'x":1']) | st.text(max_size=4)
 scalars = (

@@ -182,7 +182,11 @@ def invalid_scope(description: str, *, detail: str = "") -> OAuthError:
 def invalid_authorization_details(rule: str, path: str, text: str) -> OAuthError:
     """Refuse authorization details (RFC 9396 section 5), in the form ``rule: path: what is wrong``."""
     return OAuthError(
-        "invalid_authorization_details", f"{rule}: {path}: {text}", detail=text, rule=rule, pointer=path
+        "invalid_authorization_details",
+        f"{rule}: {path}: {text}",
+        detail=f"{path}: {text}",
+        rule=rule,
+        pointer=path,
     )
 
 
