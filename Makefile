@@ -28,6 +28,9 @@ format: $(READY) ## let ruff put the source in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY) ## render the pages that are made from the code
+	$(BIN)/python -m tillit.attestation.rules_page > docs/rules.md
+
 bench: $(READY) ## tokens per second, and the ratio to the crypto floor
 	$(BIN)/python -m benchmarks
 

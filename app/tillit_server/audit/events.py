@@ -37,7 +37,10 @@ from tillit_server.audit.house_events import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssued(Event):
-    """An access token left the house."""
+    """An access token left the house.
+
+    `remarks`: what was read leniently, and what rules say for the journal only.
+    """
 
     name: ClassVar[str] = "issuer.token.issued"
     jti: str
@@ -55,6 +58,7 @@ class TokenIssued(Event):
     decision_ref: str | None = None
     purpose: str | None = None
     established_by: Literal["login", "legal_entity"] | None = None
+    remarks: tuple[str, ...] = ()
     practitioner: str | None = person()
     patients: tuple[str, ...] = person(default=())
     assertion: str = personal()

@@ -72,6 +72,7 @@ def _events(known: "TokenFacts") -> list[Event]:
             decision_ref=attestation.care_relationship.decision_ref.id if attestation else None,
             purpose=purpose,
             established_by=known.basis_of_grant.established_by if attestation else None,
+            remarks=known.accepted_attestation.notes,
             practitioner=person,
             patients=patients,
             assertion=assertion.token,

@@ -71,6 +71,9 @@ def allowed_grant(known: TokenFacts) -> None:
 
 def unseen(known: TokenFacts) -> None:
     """A spent jti costs no register call and no signature; a look only, settle stays the judge."""
+    assertion = known.authenticated_client.assertion
+    if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
+        raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
     for claim in single_use_ids(known.authenticated_client, known.fresh_proof):
         if known.services.store.seen(claim.space, claim.key):
             raise replayed(claim.space)

@@ -57,4 +57,14 @@ def fresh(case: Case) -> Findings:
     text = "toa is more than 60 minutes ago" if left < 0 else "toa is 60 minutes ago, no time is left"
     carrier = circumstances.carrier_iat
     difference = None if carrier is None else carrier - circumstances.now
-    return (Violation("ATT-58c", "toa", f"{EXPIRED}: {text}", code, clock_difference=difference),)
+    return (
+        Violation(
+            "ATT-58c",
+            "toa",
+            f"{EXPIRED}: {text}",
+            code,
+            expected=f"at most {LIFETIME} s ago",
+            found=f"{LIFETIME - left:.0f} s ago",
+            clock_difference=difference,
+        ),
+    )
