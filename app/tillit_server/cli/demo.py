@@ -116,9 +116,7 @@ def _refusals(asked: "Asked", context: "Context", attestation: Mapping[str, Any]
     _expect(report["verdict"], "refused", b"")
     for finding in step["findings"]:
         click.echo(f"   {finding['rule']} at {finding['pointer']}: {finding['description']}")
-        click.echo(
-            f"   expected {finding.get('expected')}, clock difference {finding.get('clock_difference')} s"
-        )
+        click.echo(f"   expected {finding.get('expected')}, found {finding.get('found')}")
 
     _say("5. Refused: a proof that was used before. Somebody has copied a request and sends it again:")
     token = context.token()
