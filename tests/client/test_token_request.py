@@ -37,9 +37,11 @@ def test_the_newest_nonce_is_kept(world):
     world.client.fetch_token()
     world.server.answers = [Response(503, (("DPoP-Nonce", "n-2"),), b"{}")]
     refused(ClientError, world.client.fetch_token)
+    world.server.answers = [world.server.granted(headers=(("DPoP-Nonce", "n-3"),))]
+    world.client.fetch_token()
     world.client.fetch_token()
 
-    assert [proof.nonce for proof in world.server.proofs] == [None, "n-1", "n-1", "n-1", "n-2"]
+    assert [proof.nonce for proof in world.server.proofs] == [None, "n-1", "n-1", "n-1", "n-2", "n-3"]
 
 
 def test_a_nonce_on_a_page_that_is_no_json_is_not_answered(world):

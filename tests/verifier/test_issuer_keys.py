@@ -136,6 +136,18 @@ def test_j5_after_an_unknown_key_the_issuer_is_left_alone_for_five_minutes(world
         assert world.issuer.key_fetches == fetches
 
 
+def test_j5_a_clock_set_back_does_not_prolong_the_rest(world):
+    """After the clock was set back, a key that was published since is found at once."""
+    world.verify()
+    world.refusal(world.token(key=generate_key("ES256")))
+    world.now = NOW - 30
+    world.verify()
+    new = generate_key("ES256")
+    world.issuer.keys.append(new)
+
+    assert world.verify(world.token(key=new))
+
+
 def test_an_unknown_key_does_not_disturb_the_known_ones(world):
     """Strangers' key ids keep no honest client out, also while the issuer is away."""
     world.verify()

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from support.stand_in import ATTESTATION, FNR, NOW, OTHER_PATIENT, PATIENT, World, claim
+from tillit.verifier import Refused
 
 TWO = [{"identifier": {"id": number, "system": FNR}} for number in (PATIENT, OTHER_PATIENT)]
 
@@ -95,6 +96,9 @@ def test_a3_an_owner_may_accept_an_unnamed_patient():
     assert world.verify(attested(world, patients=[{}]), patient=PATIENT).patients == frozenset()
     assert world.refusal(attested(world, patients=[]), patient=PATIENT).rule == "ATT-6"
     assert world.refusal(patient=OTHER_PATIENT).rule == "ATT-4"
+    nobody = world.verify(attested(world, patients=[]))
+    with pytest.raises(Refused):
+        world.verifier.require_patient(nobody, PATIENT)
 
 
 def test_a3_lists_need_no_patient(world):

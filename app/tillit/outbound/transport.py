@@ -92,17 +92,19 @@ class Outbound:
     def __call__(self, request: Request) -> Response:
         """Send one request and read the whole answer. Raises `TransportError`."""
         require_safe_url(request.url)
+        # Before the watchdog starts, so that a connection it closed is known to be late.
+        deadline = self._elapsed() + self._total_seconds
         if self._pooled and self._client is None:
             with self._opening:
                 self._client = self._client or self._open()
         if self._client is not None:
-            return self._exchange(self._client, request)
+            return self._exchange(self._client, request, deadline)
         client = self._open()
         watchdog = threading.Timer(self._total_seconds, client.close)
         watchdog.daemon = True
         watchdog.start()
         try:
-            return self._exchange(client, request)
+            return self._exchange(client, request, deadline)
         finally:
             watchdog.cancel()
             client.close()
@@ -128,10 +130,9 @@ class Outbound:
             mounts={"all://localhost": None, "all://127.0.0.1": None, "all://[::1]": None},
         )
 
-    def _exchange(self, client: "httpx.Client", request: Request) -> Response:
+    def _exchange(self, client: "httpx.Client", request: Request, deadline: float) -> Response:
         import httpx  # noqa: PLC0415, see above
 
-        deadline = self._elapsed() + self._total_seconds
         headers = [("Accept-Encoding", "identity"), *request.headers]
         try:
             with client.stream(
