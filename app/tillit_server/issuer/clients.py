@@ -201,9 +201,12 @@ def _check(client: Client) -> None:
         raise ClientError(f"grants: one or more of {', '.join(sorted(GRANTS))} needed")
     if client.patient_identifier not in {"forbidden", "optional", "required"}:
         raise ClientError("patient_identifier: forbidden, optional or required")
-    for scope in client.scopes:
-        if parse_scope(scope) != (scope,):
-            raise ClientError("scopes: not a scope token (RFC 6749 §3.3)")
+    try:
+        single = all(parse_scope(scope) == (scope,) for scope in client.scopes)
+    except Rejected:
+        single = False
+    if not single:
+        raise ClientError("scopes: not a scope token (RFC 6749 §3.3)")
 
 
 class ClientRegistry:

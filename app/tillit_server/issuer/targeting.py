@@ -1,6 +1,6 @@
 """What the token is for: from the scopes asked for to one API (RFC 6749 §3.3, RFC 8707)."""
 
-from tillit.protocol.errors import OAuthError, invalid_scope
+from tillit.protocol.errors import OAuthError, Rejected, invalid_scope
 from tillit.protocol.scope import parse_scope
 from tillit_server.issuer.apis import IDENTITY_SCOPES, Api, ApiRegistry
 from tillit_server.issuer.grants.basis import Basis
@@ -16,7 +16,7 @@ def narrow_scope(request: Request, basis: Basis, apis: ApiRegistry) -> Target:
     """
     asked = request.form.get("scope")
     # The client's own order is kept; without one, the order of the registry.
-    scopes = parse_scope(asked) if asked is not None else _all_api_scopes(basis, apis)
+    scopes = _asked_for(asked) if asked is not None else _all_api_scopes(basis, apis)
     for scope in scopes:
         if not basis.user and scope in IDENTITY_SCOPES:
             raise invalid_scope(f"scope: {scope} needs a user who has logged in")
@@ -24,6 +24,13 @@ def narrow_scope(request: Request, basis: Basis, apis: ApiRegistry) -> Target:
             raise invalid_scope("scope: a scope that is not granted to this client")
     api = _one_api([apis.by_scope[scope] for scope in scopes if scope in apis.by_scope], request.resources)
     return Target(api, tuple(s for s in scopes if s not in apis.by_scope or apis.by_scope[s] is api))
+
+
+def _asked_for(text: str) -> tuple[str, ...]:
+    try:
+        return parse_scope(text)
+    except Rejected as rejected:
+        raise OAuthError.from_rejected("invalid_scope", rejected) from rejected
 
 
 def _all_api_scopes(basis: Basis, apis: ApiRegistry) -> tuple[str, ...]:
