@@ -77,13 +77,12 @@ def add(
     from tillit_server.issuer.registration import ClientExists, register
 
     words = [word for value in scopes for word in value.split()]
-    value = {"id": client_id, "keys": _keys(jwks), "scopes": words, **members}
-    with opened(file, data) as installation:
-        try:
-            client = client_from(value)
+    try:
+        client = client_from({"id": client_id, "keys": _keys(jwks), "scopes": words, **members})
+        with opened(file, data) as installation:
             register(installation.services, client, replace=replace, operator=operator, reason=reason)
-        except (ClientError, ClientExists) as error:
-            fail(f"clients: {error}")
+    except (ClientError, ClientExists) as error:
+        fail(f"clients: {error}")
     if output == "json":
         print_json(client.to_record())
     else:
