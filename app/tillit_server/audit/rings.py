@@ -5,10 +5,9 @@ from tillit_server.audit.events import (
     Event,
     KeyRevoked,
     RollbackSuspected,
-    SecretRotated,
     SignatureRejected,
 )
-from tillit_server.audit.house_events import KeyEvent
+from tillit_server.audit.house_events import KeyEvent, SecretEvent
 
 SERVICE = "service"
 SCHEDULE = "schedule"
@@ -24,8 +23,8 @@ def ring_event(name: str, ident: str, kind: str, at: int) -> Event | None:
         return None
     if issubclass(event, KeyEvent) and event is not KeyRevoked:
         return event(kid=ident, alg=kind, effective_at=at, operator=SERVICE, reason=SCHEDULE)
-    if event is SecretRotated:
-        return SecretRotated(purpose=kind, secret_id=ident, operator=SERVICE, reason=SCHEDULE)
+    if issubclass(event, SecretEvent):
+        return event(purpose=kind, secret_id=ident, operator=SERVICE, reason=SCHEDULE)
     if event is SignatureRejected:
         return SignatureRejected(kid=ident, alg=kind)
     if event is RollbackSuspected:

@@ -68,13 +68,14 @@ class SqliteStore:
         self._on_fatal = on_fatal
         self._broken = ""
         self._moved = False
+        self._scrub = False
         self._closing = threading.Event()
         self._pages = 0
         self._identity = identity(path)
         self._preparer = Preparer(sealer, linker, key_hash_secret, unsealed_kinds)
         housekeeper = Housekeeper(self._connection, steady)
         self._committer = Committer(self._connection, linker, clock, housekeeper)
-        self._readers = Readers(path, timeout, self._fail)
+        self._readers = Readers(path, timeout)
         self._turn = Turn(path)
         self._group = GroupCommit(self._commit, self._tidy, self._turn, timeout)
         parts = (self._group.submit, self._preparer, self._readers)
@@ -130,6 +131,7 @@ class SqliteStore:
                 work.outcome = error
         else:
             self._pages += sum(_PAGES_EACH + len(work.entries) for work in batch)
+            self._scrub = self._scrub or any(work.forget is not None for work in batch)
 
     def _begin(self, deadline: float) -> None:
         if self._broken:
@@ -155,11 +157,16 @@ class SqliteStore:
 
     def _tidy(self) -> None:
         """Move the log into the database, after the answers and before the next process has its turn."""
-        if self._pages < _CHECKPOINT_PAGES or self._broken:
+        if (self._pages < _CHECKPOINT_PAGES and not self._scrub) or self._broken:
             return
         self._pages = 0
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            if self._scrub:
+                # What was destroyed must not live on in the log; a reader may make us wait a round.
+                busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._scrub = bool(busy)
+            else:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except sqlite3.Error as error:
             # Whatever else it is, the log still holds everything, and a later round will try again.
             if is_fatal(error):

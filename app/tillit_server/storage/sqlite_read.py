@@ -4,13 +4,13 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tillit_server.storage.ports import StorageUnavailable
-from tillit_server.storage.sqlite_file import connect, is_busy, is_fatal, unavailable
+from tillit_server.storage.sqlite_file import connect, is_busy, unavailable
 
 _RETRY = 0.005
 
@@ -18,10 +18,9 @@ _RETRY = 0.005
 class Readers:
     """A stack of read-only connections: as many as there are threads reading at the same moment."""
 
-    def __init__(self, path: Path, timeout: float, on_fatal: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         self._path = path
         self._timeout = timeout
-        self._on_fatal = on_fatal
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = threading.Event()
 
@@ -36,8 +35,6 @@ class Readers:
                 # Only a stranger with an exclusive lock, or recovery after a crash, stops a reader.
                 if is_busy(error) and time.monotonic() < deadline and not self._closed.wait(_RETRY):
                     continue
-                if is_fatal(error):
-                    self._on_fatal(f"reading failed: {error}")
                 raise (unavailable(error) or error) from error
 
     @contextmanager

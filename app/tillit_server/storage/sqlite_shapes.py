@@ -1,6 +1,7 @@
 """The four shapes on one SQLite file: reads look, writes are settlements of a single part."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from tillit_server.storage.ports import (
     Claim,
@@ -165,5 +166,7 @@ class SqliteJournal:
         return [_entry(row) for row in rows]
 
 
-def _entry(row: tuple[int, bytes, bytes, bytes]) -> JournalEntry:
-    return JournalEntry(row[0] >> SLOT_SHIFT, row[0] & ((1 << SLOT_SHIFT) - 1), row[1], row[2], row[3])
+def _entry(row: tuple[int, Any, Any, Any]) -> JournalEntry:
+    # Who edits the file by hand may leave text or numbers where bytes were; it is for the verifier to say so.
+    public, sealed, link = (v if isinstance(v, bytes) else str(v).encode() for v in row[1:])
+    return JournalEntry(row[0] >> SLOT_SHIFT, row[0] & ((1 << SLOT_SHIFT) - 1), public, sealed, link)

@@ -1,0 +1,94 @@
+"""Threat S6: somebody else holds the lock, or the turn."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.stores import (
+    PROCESSES,
+    START,
+    hold_exclusively,
+    note,
+    open_store,
+)
+from tillit_server.storage.ports import Claim, Settlement, StorageUnavailable
+
+PAYLOAD = Settlement(claims=(Claim("proof", "p", START + 60),), entries=(note("issued"),))
+
+
+def test_s6_a_stranger_with_the_exclusive_lock(tmp_path: Path) -> None:
+    """Every caller hears 503 within a second, reading goes on, and afterwards writing works at once."""
+    path = tmp_path / "store.sqlite"
+    store = open_store(path)
+    held, let_go = PROCESSES.Event(), PROCESSES.Event()
+    stranger = PROCESSES.Process(target=hold_exclusively, args=(path, held, let_go))
+    stranger.start()
+    held.wait()
+    waited: list[float] = []
+
+    def ask() -> None:
+        begin = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            store.settle(PAYLOAD)
+        waited.append(time.monotonic() - begin)
+
+    callers = [threading.Thread(target=ask) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    assert not store.seen("proof", "p")
+    for caller in callers:
+        caller.join()
+    let_go.set()
+    stranger.join()
+    begin = time.monotonic()
+    store.settle(PAYLOAD)
+
+    assert len(waited) == 8
+    assert max(waited) < 1.0
+    assert time.monotonic() - begin < 1.0
+    assert store.journal.heads()[0].seq == 1
+    store.close()
+
+
+def test_s6_a_neighbour_that_is_stuck_in_its_turn(tmp_path: Path) -> None:
+    """When another worker never gives its turn back, callers hear 503 in time, and go on when it does."""
+    path = tmp_path / "store.sqlite"
+    store, neighbour = open_store(path, timeout=0.2), open_store(path, slot=2)
+    neighbour._turn.acquire()
+    for _ in range(2):
+        begin = time.monotonic()
+        with pytest.raises(StorageUnavailable, match="in time"):
+            store.settle(PAYLOAD)
+        assert time.monotonic() - begin < 0.5
+    neighbour._turn.release()
+    store.settle(PAYLOAD)
+
+    assert store.journal.heads()[0].seq == 1
+    neighbour.close()
+    store.close()
+
+
+def test_s6_four_writers_share_the_turn(tmp_path: Path) -> None:
+    """Four instances that never pause all get through, none is starved to its deadline."""
+    stores = [open_store(tmp_path / "store.sqlite", slot=slot) for slot in range(1, 5)]
+    waits: list[float] = []
+
+    def run(store: Any) -> None:
+        for number in range(60):
+            begin = time.monotonic()
+            store.journal.append(note(str(number)))
+            waits.append(time.monotonic() - begin)
+
+    writers = [threading.Thread(target=run, args=(store,)) for store in stores]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert len(waits) == 240
+    assert [head.seq for head in stores[0].journal.heads()] == [60] * 4
+    for store in stores:
+        store.close()
