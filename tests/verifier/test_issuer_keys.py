@@ -1,14 +1,15 @@
 """The issuer's keys: asked for when needed, kept when the issuer is away, never asked for too often."""
 
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from support.stand_in import ISSUER, NOW, StandInIssuer, World
-from tillit.outbound import Response, TransportError
-from tillit.protocol.jose import generate_key, private_jwk
+from support.stand_in import AUDIENCE, ISSUER, NOW, URL, StandInIssuer, World
+from tillit.outbound import Request, Response, TransportError
+from tillit.protocol.jose import generate_key
+from tillit.verifier import Verifier
 
 
 def test_keys_are_fetched_once_and_kept_for_max_age(world):
@@ -207,83 +208,6 @@ def test_nobody_waits_for_a_refresh_while_there_are_keys(world):
         assert refreshing.result(30) == 1
 
 
-@pytest.mark.parametrize(
-    "issuer", [ISSUER + "/", "https://issuer.example:443", "https://other.example", None, [ISSUER]]
-)
-def test_metadata_of_another_issuer_is_refused(world, issuer):
-    """The issuer in the metadata must be the configured one to the letter (RFC 8414 §3.3)."""
-    world.issuer.metadata["issuer"] = issuer
-
-    assert world.refusal().status == 503
-
-
-@pytest.mark.parametrize(
-    "uri", ["http://issuer.example/jwks", "file:///etc/passwd", "data:,x", "ftp://x/jwks", 7, ""]
-)
-def test_k6_a_key_set_at_an_unsafe_address(world, uri):
-    """Keys are fetched over https alone."""
-    world.issuer.metadata["jwks_uri"] = uri
-
-    assert world.refusal().status == 503
-    assert world.issuer.key_fetches == 0
-
-
-JWK = dict(generate_key("ES256").public.jwk)
-
-
-@pytest.mark.parametrize(
-    "document",
-    [
-        b"",
-        b"[]",
-        b"{}",
-        b'{"keys":{}}',
-        b'{"keys":[]}',
-        b'{"keys":[],"keys":[]}',
-        b"\xef\xbb\xbf{}",
-        b'{"keys":[' + b"[" * 200 + b"]" * 200 + b"]}",
-        json.dumps({"keys": [JWK, JWK]}).encode(),
-        json.dumps({"keys": [{**JWK, "kid": str(number)} for number in range(101)]}).encode(),
-        json.dumps({"keys": [{**JWK, "use": "enc"}]}).encode(),
-        json.dumps({"keys": [private_jwk(generate_key("ES256"))]}).encode(),
-        b'{"keys":[' + b" " * 600_000 + b"]}",
-    ],
-    ids=str,
-)
-def test_k6_a_key_set_that_is_none(world, document):
-    """An empty, ambiguous, huge or leaking key set is no key set; the last good one stays."""
-    spoiled = False
-
-    def send(request):
-        answer = world.issuer(request)
-        return (
-            Response(200, answer.headers, document) if spoiled and request.url.endswith("/jwks") else answer
-        )
-
-    world.verifier._keys._send = send
-    world.verify()
-    spoiled = True
-    world.now = NOW + 600
-    assert world.verify()
-
-    fresh = World(http=send)
-    fresh.now = world.now
-    assert fresh.refusal().status == 503
-
-
-def test_a_key_that_is_not_for_us_does_not_spoil_the_set(world):
-    """Encryption keys, unknown types and algorithms beside the signing key are passed over (RFC 7517 §5)."""
-    good = dict(world.issuer.keys[0].public.jwk)
-    strange = [
-        {"kty": "new", "kid": "a"},
-        {**JWK, "use": "enc", "kid": "b"},
-        {**JWK, "alg": "ES999", "kid": "c"},
-    ]
-    world.issuer.jwks = {"keys": [*strange, good]}
-
-    assert world.verify()
-
-
 def test_the_owner_may_name_the_key_set():
     """With jwks_uri no metadata is asked for."""
     world = World(jwks_uri=f"{ISSUER}/jwks")
@@ -301,3 +225,33 @@ def test_a_clock_set_back_asks_again(world):
         fetches.append(world.issuer.key_fetches)
 
     assert fetches == [1, 2, 3, 4]
+
+
+def test_keys_over_a_real_socket():
+    """With nothing injected the verifier fetches metadata and keys over HTTP, keeps them, and notices a new key."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answer = issuer(Request("GET", issuer.issuer + self.path))
+            self.send_response(answer.status)
+            for name, value in (*answer.headers, ("Content-Length", str(len(answer.body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_):
+            pass
+
+    issuer = StandInIssuer()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        issuer.issuer = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        verifier = Verifier(issuer.issuer, AUDIENCE, clock=lambda: NOW)
+        world = World()
+        for key in (issuer.keys[0], issuer.keys[0], generate_key("ES384")):
+            issuer.keys = [*issuer.keys, key] if key not in issuer.keys else issuer.keys
+            token = issuer.token(world.dpop_key.public.thumbprint, key=key)
+            headers = [("Authorization", f"DPoP {token}"), ("DPoP", world.proof(token))]
+            assert verifier.verify("GET", URL, headers).client_id == "ehr-nordfjell"
+        server.shutdown()
+    assert [url.rpartition("/")[2] for url in issuer.asked] == ["openid-configuration", "jwks", "jwks"]

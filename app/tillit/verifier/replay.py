@@ -39,7 +39,7 @@ class ReplayMemory:
     pushing out an old one.
     """
 
-    def __init__(self, *, capacity: int = 1_000_000, floor: float = 0.0) -> None:
+    def __init__(self, *, capacity: int = 250_000, floor: float = 0.0) -> None:
         self._capacity = capacity
         self._floor = floor
         self._slots: dict[int, set[bytes]] = {}
