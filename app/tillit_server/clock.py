@@ -1,6 +1,7 @@
 """The one clock of the service: rooms are handed ``now`` or a ``Clock``, none looks at the time itself."""
 
 import contextlib
+import math
 import time
 from pathlib import Path
 from typing import Protocol
@@ -29,20 +30,28 @@ class FileClock:
     def __init__(self, path: Path) -> None:
         """Read ``path`` once, so that a bad file stops the start (raises ``ClockFileError``)."""
         self._path = path
-        self._offset, self._frozen = self._read()
+        try:
+            self._last = self._read()
+        except OSError as error:
+            raise ClockFileError(f"{path.name}: the clock file cannot be read ({error.strerror})") from error
 
     def __call__(self) -> float:
         """Seconds since the epoch, as the file says."""
+        # One value, so that a thread never sees half of what another has read.
+        found = self._last
         with contextlib.suppress(OSError, ClockFileError):
-            self._offset, self._frozen = self._read()
-        return self._frozen if self._frozen is not None else time.time() + self._offset
+            self._last = found = self._read()
+        offset, frozen = found
+        return frozen if frozen is not None else time.time() + offset
 
     def _read(self) -> tuple[float, float | None]:
         text = self._path.read_text(encoding="ascii", errors="replace").strip()
         try:
             value = float(text)
         except ValueError:
-            raise ClockFileError(f"{self._path.name}: +seconds, -seconds or an instant needed") from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise ClockFileError(f"{self._path.name}: +seconds, -seconds or an instant needed")
         return (value, None) if text[0] in "+-" else (0.0, value)
 
 

@@ -7,6 +7,7 @@ Names nobody knows are refused, and every fault is reported at once.
 
 import dataclasses
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tillit.protocol.jose import ALGORITHMS
 ENVIRONMENT_PREFIX = "TILLIT_"
 SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
 MAX_WORKERS = 64
+_PRINTABLE = re.compile(r"[!-~]+")
 DEFAULT_PORT = 8080
 
 
@@ -115,8 +117,10 @@ def _from_file(file: Path | None, faults: list[str]) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(f"{file.name}: cannot be read ({type(error).__name__})")
+    except OSError as error:
+        faults.append(f"{file.name}: cannot be read ({error.strerror})")
+    except UnicodeDecodeError:
+        faults.append(f"{file.name}: cannot be read (not UTF-8)")
     except tomllib.TOMLDecodeError as error:
         faults.append(f"{file.name}: not TOML ({error})")
     return {}
@@ -138,63 +142,106 @@ def _converted(given: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
         if name not in types:
             faults.append(f"{name}: unknown setting")
             continue
+        needed, convert = _CONVERTERS[str(types[name])]
         try:
-            values[name] = _CONVERTERS[str(types[name])](raw)
-        except (TypeError, ValueError):
-            faults.append(f"{name}: {types[name]} needed")
+            values[name] = convert(raw)
+        except (TypeError, ValueError, KeyError):
+            faults.append(f"{name}: {needed} needed")
     return values
 
 
 def _boolean(raw: object) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[str(raw).lower()]
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    return raw if isinstance(raw, bool) else known[str(raw).lower()]
+
+
+def _whole(raw: object) -> int:
+    # In Python true is 1, and int() cuts 1.9 to 1; in settings both are slips of the pen.
+    if isinstance(raw, bool) or not isinstance(raw, int | str):
+        raise TypeError
+    return int(raw)
+
+
+def _number(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise TypeError
+    return float(raw)
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw
+
+
+def _path(raw: object) -> Path:
+    if not isinstance(raw, str | Path) or not str(raw) or "\0" in str(raw):
+        raise TypeError
+    return Path(raw)
 
 
 def _words(raw: object) -> tuple[str, ...]:
     if isinstance(raw, str):
         return tuple(raw.replace(",", " ").split())
     if isinstance(raw, list | tuple):
-        return tuple(str(word) for word in raw)
+        return tuple(_text(word) for word in raw)
     raise TypeError
 
 
-def _boolean_or_fault(raw: object) -> bool:
-    try:
-        return _boolean(raw)
-    except KeyError as error:
-        raise ValueError from error
+_CONVERTERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+    "<class 'str'>": ("a text", _text),
+    "<class 'int'>": ("a whole number", _whole),
+    "<class 'float'>": ("a number", _number),
+    "<class 'bool'>": ("true or false", _boolean),
+    "<class 'pathlib.Path'>": ("a path", _path),
+    "pathlib.Path | None": ("a path", _path),
+    "tuple[str, ...]": ("a list of names", _words),
+}
 
-
-_CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
-    "<class 'str'>": str,
-    "<class 'int'>": int,
-    "<class 'float'>": float,
-    "<class 'bool'>": _boolean_or_fault,
-    "<class 'pathlib.Path'>": Path,
-    "pathlib.Path | None": Path,
-    "tuple[str, ...]": _words,
+# Compared so that a number that is none at all is outside, too.
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "port": (1, 65_535),
+    "workers": (1, MAX_WORKERS),
+    "threads": (1, 1_000),
+    "nonce_slot": (1, 3_600),
+    "jwks_max_age": (0, 86_400),
+    "explain_per_minute": (0, 1_000_000),
+    "storage_timeout": (0.05, 10),
 }
 
 
 def _faults_of(settings: Settings) -> list[str]:
     faults = _issuer_faults(settings)
-    if settings.workers not in range(1, MAX_WORKERS + 1):
-        faults.append(f"workers: 1 to {MAX_WORKERS} needed")
+    for name, (low, high) in _RANGES.items():
+        if not low <= getattr(settings, name) <= high:
+            faults.append(f"{name}: {low} to {high} needed")
+    if not _is_address(settings.host):
+        faults.append("host: an IP address needed")
     if not settings.algorithms:
         faults.append("algorithms: at least one needed")
     known = {*ALGORITHMS, "RS256"}
     faults += [f"algorithms: {name} is not supported" for name in settings.algorithms if name not in known]
-    faults += [f"{name}: no such directory" for name in ("config",) if not getattr(settings, name).is_dir()]
-    if settings.dev and not _is_loopback(settings.host):
-        faults.append("host: development mode listens on a loopback address only")
-    if not settings.dev:
-        if settings.clock is not None:
-            faults.append("clock: a clock file belongs to development mode")
-        if settings.keys is None:
-            faults.append("keys: needed (the directory of the master key)")
-        if settings.passphrase_file is None:
-            faults.append("passphrase_file: needed (opens the master key)")
+    if not settings.config.is_dir():
+        faults.append("config: no such directory")
+    if settings.data.exists() and not settings.data.is_dir():
+        faults.append("data: not a directory")
+    return faults + (_development_faults(settings) if settings.dev else _production_faults(settings))
+
+
+def _development_faults(settings: Settings) -> list[str]:
+    if _is_loopback(settings.host):
+        return []
+    return ["host: development mode listens on a loopback address only"]
+
+
+def _production_faults(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    if settings.clock is not None:
+        faults.append("clock: a clock file belongs to development mode")
+    if settings.keys is None:
+        faults.append("keys: needed (the directory of the master key)")
+    if settings.passphrase_file is None:
+        faults.append("passphrase_file: needed (opens the master key)")
     return faults
 
 
@@ -205,6 +252,8 @@ def _issuer_faults(settings: Settings) -> list[str]:
     except ValueError:
         return ["issuer: not a URL"]
     faults: list[str] = []
+    if not _PRINTABLE.fullmatch(settings.issuer):
+        faults.append("issuer: printable ASCII without blanks needed")
     if not host or parts.scheme not in {"http", "https"}:
         faults.append("issuer: an https URL with a host needed")
     elif parts.scheme == "http" and not (settings.dev and _is_loopback(host)):
@@ -216,6 +265,14 @@ def _issuer_faults(settings: Settings) -> list[str]:
     if settings.issuer.endswith("/"):
         faults.append("issuer: without a final slash")
     return faults
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
