@@ -100,6 +100,7 @@ def test_further_claims_cannot_speak_over_our_own(name):
         ({"aud": ...}, "payload.aud"),
         ({"exp": NOW - 11}, "payload.exp"),
         ({"exp": ...}, "payload.exp"),
+        ({"exp": NOW * 1000}, "payload.exp"),
         ({"iat": ...}, "payload.iat"),
         ({"iat": NOW + 11}, "payload.iat"),
         ({"nbf": NOW + 11}, "payload.nbf"),

@@ -72,6 +72,7 @@ def test_c5_tolerances_of_time():
         {"iat": "9" * 5000},
         {"iat": "-1"},
         {"iat": "١٢٣"},
+        {"iat": str(NOW).translate({48 + n: 0x660 + n for n in range(10)})},
         {"iat": ""},
     ):
         assert refusal(assertion(**changes), profile=ALL_TOLERANCES).pointer in {"payload.exp", "payload.iat"}

@@ -243,6 +243,14 @@ def test_d5_bad_keys_and_algorithms(header):
     assert refusal(proof(header=header)).code == "invalid_dpop_proof"
 
 
+def test_d5_rs256_is_refused_even_when_it_verifies():
+    """A well-made RS256 proof is refused unless the caller's own list names RS256."""
+    token = proof(key_for("RS256"))
+    assert refusal(token).pointer == "header.alg"
+    assert check(token, algorithms=("RS256",)).alg == "RS256"
+    assert refusal(proof(header={"jwk": key_for("ES384").public.bare_jwk})).pointer == "header.alg"
+
+
 def test_the_key_and_the_token_it_is_bound_to():
     """Another key than expected, or the hash of another token, is refused."""
     made = make_proof(KEY, "POST", TOKEN_ENDPOINT, now=NOW, access_token="a.b.c")
@@ -263,6 +271,8 @@ def test_nonce_before_signature_and_after_shape():
     assert refusal(proof(htm="GET"), nonces=NONCES).code == "invalid_dpop_proof"
     assert refusal(proof(iat=NOW - 61), nonces=NONCES).code == "invalid_dpop_proof"
     assert refusal(proof(nonce=7), nonces=NONCES).code == "invalid_dpop_proof"
+    for stale in ("forged", NONCES.issue(NOW - 241)):
+        assert refusal(proof(nonce=stale), nonces=NONCES).code == "use_dpop_nonce"
     good = make_proof(KEY, "POST", TOKEN_ENDPOINT, now=NOW, nonce=answer.headers[0][1])
     assert check(good, nonces=NONCES).nonce == answer.headers[0][1]
 

@@ -50,12 +50,13 @@ def test_j4_no_key_brought_along(intake, member, monkeypatch):
         "x5u": "https://evil.example/cert",
         "x5c": ["MIIB"],
     }[member]
-    token = compact(good_header(intake, **{member: value}), good_claims(intake), attacker)
-    if (intake, member) == ("DPoP proof", "jwk"):
-        take(intake, token)  # the one place where a key belongs: it proves possession of itself
-    else:
-        with pytest.raises(REFUSED):
-            take(intake, token)
+    for signer in (attacker, key_for()):  # refused also when the signature is the right one
+        token = compact(good_header(intake, **{member: value}), good_claims(intake), signer)
+        if (intake, member, signer) == ("DPoP proof", "jwk", attacker):
+            take(intake, token)  # the one place where a key belongs: it proves possession of itself
+        else:
+            with pytest.raises(REFUSED):
+                take(intake, token)
     assert connections == []
 
 
@@ -153,6 +154,14 @@ def test_j17_no_encrypted_token_at_any_intake(intake, header):
         with pytest.raises(REFUSED):
             take(intake, token)
     assert time.process_time() - started < 0.02
+
+
+@EVERY_INTAKE
+@pytest.mark.parametrize("member", ["zip", "enc", "epk", "p2c", "p2s", "apu", "apv", "iv", "tag"])
+def test_j17_no_member_of_encryption_in_a_signed_token(intake, member):
+    """A good token is refused for any header member that only encryption has."""
+    with pytest.raises(REFUSED):
+        take(intake, compact(good_header(intake, **{member: "DEF"}), good_claims(intake), key_for()))
 
 
 def test_signing_input_is_the_octets_received():

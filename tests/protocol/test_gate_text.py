@@ -124,6 +124,10 @@ def test_j10_nesting_is_refused_quickly(levels, place):
 
 def test_j10_thirty_two_levels_are_enough():
     """Exactly 32 levels pass, 33 do not, also when braces stand in strings."""
+    assert read_json(b"[" * 32 + b"]" * 32)
+    assert read_json(b"[[]," * 20 + b"[]" + b"]" * 20)
+    with pytest.raises(Rejected, match="nested too deep"):
+        read_json(b"[" * 33 + b"]" * 33)
     for levels, fine in ((32, True), (33, False)):
         text = b"[" * (levels - 1) + b'{"a":"{[{["}' + b"]" * (levels - 1)
         if fine:

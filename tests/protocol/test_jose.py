@@ -19,6 +19,7 @@ from tillit.protocol.jose import (
     load_public_jwk,
     load_public_jwks,
     sign,
+    sign_bytes,
     verify,
     verify_bytes,
 )
@@ -165,6 +166,7 @@ def test_j15_only_signatures_in_range_and_of_the_right_length(alg):
     broken += [fixed(r, s, size + 1), fixed(r + order, s, size + 1), fixed(r, s + order, size + 1)]
     broken += [jws.signature[:-1], jws.signature[1:], jws.signature + b"\0", b"\0" + jws.signature]
     broken += [jws.signature[:size], jws.signature + jws.signature[:size], b"", encode_dss_signature(r, s)]
+    broken += [jws.signature[:size] + b"\0" + jws.signature[size:]]
     broken += [fixed(s, r), b"\0" * 2 * size, b"\xff" * 2 * size]
     for signature in broken:
         assert not verify_bytes(jws.signing_input, signature, key.public, alg), signature.hex()
@@ -207,5 +209,7 @@ def test_our_own_signature_is_checked_before_it_leaves(alg):
     token = sign({"typ": "at+jwt"}, {"a": 1}, key)
     header = read_jws(token).header
     assert is_signed_by(token, key)
+    for foreign in set(ALL) - {alg}:
+        assert not verify_bytes(b"x", sign_bytes(b"x", key), key.public, foreign)
     assert not is_signed_by(token, other)
     assert (header["alg"], header["kid"], header["typ"]) == (alg, key.kid, "at+jwt")

@@ -197,7 +197,15 @@ def test_a_set_may_hold_keys_that_are_not_for_us():
             load_public_jwks({"keys": [*foreign, spoilt]}, skip_unusable=True)
 
 
-@pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, {"keys": ["x"]}, {"keys": [EC] * 101}])
+def test_a_hundred_keys_are_enough():
+    """A set of a hundred keys is read, one more is refused."""
+    many = [EC | {"kid": f"k{number}"} for number in range(101)]
+    assert len(load_public_jwks({"keys": many[:100]})) == 100
+    with pytest.raises(Rejected, match="too many keys"):
+        load_public_jwks({"keys": many})
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"keys": {}}, {"keys": ["x"]}, {"keys": [EC] * 2}])
 def test_what_is_no_key_set(document):
     """A document that is no JWKS, or holds more than 100 keys, is refused."""
     with pytest.raises(Rejected):
