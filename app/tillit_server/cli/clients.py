@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from tillit_server.cli.installation import installation_options, opened, operator_options
-from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json, print_table
+from tillit_server.cli.output import UNREADABLE, ManyValues, fail, output_option, print_json, print_table
 
 
 @click.group()
@@ -14,7 +14,7 @@ def clients() -> None:
     """Clients: who may ask for tokens, and for what."""
 
 
-@clients.command()
+@clients.command(cls=ManyValues)
 @installation_options
 @click.option("--id", "client_id", required=True)
 @click.option(
@@ -31,7 +31,7 @@ def clients() -> None:
     metavar="ORGNR",
     help="The enterprise it acts for; repeat for those that delegated to a multi-tenant client.",
 )
-@click.option("--scope", "scopes", multiple=True, help="Repeat, or give several with blanks between.")
+@click.option("--scope", "scopes", multiple=True, help="One or more.")
 @click.option("--grant", "grants", multiple=True, default=("client_credentials",), show_default=True)
 @click.option("--name", default="")
 @click.option(

@@ -33,3 +33,22 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Say what is wrong in one line on standard error and leave with ``code``."""
     click.echo(message, err=True)
     raise SystemExit(code)
+
+
+class ManyValues(click.Command):
+    """A command whose repeatable options take several values: ``--scope a b`` is ``--scope a --scope b``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each further value."""
+        repeatable = {
+            name for option in self.params if getattr(option, "multiple", False) for name in option.opts
+        }
+        spread: list[str] = []
+        current: str | None = None
+        for argument in args:
+            if argument.startswith("-"):
+                current = argument if argument in repeatable else None
+            elif current is not None and spread[-1] != current:
+                spread.append(current)
+            spread.append(argument)
+        return super().parse_args(ctx, spread)
