@@ -164,6 +164,17 @@ def test_j11_the_largest_token_is_read():
         read_jws(token, max_bytes=len(token) - 1)
 
 
+def test_j11_headers_of_strangers_do_not_stay_in_memory():
+    """Long headers are read and forgotten, so that a flood of different ones costs no memory."""
+    tracemalloc.start()
+    try:
+        for number in range(600):
+            read_jws(compact({"alg": "ES256", "kid": f"{number}", "x": "y" * 5000}, {}))
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("part", [0, 1, 2])
 @pytest.mark.parametrize("junk", ["=", "==", " ", "\n", "\t", "\r", "+", "/", "?", "#", "\x00", "\x7f", ","])
 @pytest.mark.parametrize("where", ["before", "after", "inside"])

@@ -27,7 +27,9 @@ MAX_ASSERTION_BYTES: Final = 24576
 MAX_JSON_BYTES: Final = 262_144
 MAX_DEPTH: Final = 32
 MAX_KID_LENGTH: Final = 256
-_CACHED_HEADERS: Final = 1024
+# Headers are short; what strangers send must not fill the memory.
+_CACHED_HEADERS: Final = 512
+_MAX_CACHED_HEADER: Final = 1024
 
 GATE_ALGORITHMS: Final = frozenset({"ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA", "RS256"})
 """What may pass at all; each intake narrows it further. No ``none`` and no HMAC, ever."""
@@ -105,7 +107,8 @@ def read_compact(
     if len(parts) != 3:  # noqa: PLR2004, header.payload.signature
         raise Rejected("not a compact JWS of three parts", found=f"{token.count(b'.') + 1} parts")
     header_part, payload_part, signature_part = parts
-    header = _header(header_part, allow_jwk)
+    read_header = _header if len(header_part) <= _MAX_CACHED_HEADER else _header.__wrapped__
+    header = read_header(header_part, allow_jwk)
     payload = _decode(payload_part, "payload")
     signature = _decode(signature_part, "signature")
     return header, payload, token[: len(header_part) + 1 + len(payload_part)], signature

@@ -21,7 +21,7 @@ ALGORITHMS: Final = ("ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDS
 """The default allow-list. RS256 is accepted only where a caller's own allow-list names it."""
 
 MAX_KEYS: Final = 100
-_CACHED_KEYS: Final = 2048
+_CACHED_KEYS: Final = 1024
 
 PublicMaterial = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 PrivateMaterial = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
