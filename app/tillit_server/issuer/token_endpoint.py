@@ -74,9 +74,14 @@ def unseen(known: TokenFacts) -> None:
     assertion = known.authenticated_client.assertion
     if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
         raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
-    for claim in single_use_ids(known.authenticated_client, known.fresh_proof):
+    spent = None
+    # The ids of a request are spent together. Looked at from the last to the first, a request that is sent
+    # again while it is being settled has always spent its first id too: every loser hears the same.
+    for claim in reversed(single_use_ids(known.authenticated_client, known.fresh_proof)):
         if known.services.store.seen(claim.space, claim.key):
-            raise replayed(claim.space)
+            spent = claim.space
+    if spent is not None:
+        raise replayed(spent)
 
 
 def basis_of_grant(known: TokenFacts) -> Basis:
