@@ -1,5 +1,6 @@
 """``tillit audit``: prove that the record is whole, read it, find a person in it, end a month's retention."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,11 @@ from tillit_server.cli.installation import installation_options, opened, operato
 from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json
 
 if TYPE_CHECKING:
-    from tillit_server.audit.log import AuditEntry
+    from tillit_server.audit.log import AuditEntry, AuditLog
+    from tillit_server.storage.ports import Head
+
+_PAGE = 500
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])", re.ASCII)
 
 
 @click.group()
@@ -48,7 +53,7 @@ def verify(file: Path | None, data: Path | None, checkpoints: tuple[Path, ...], 
                 read_checkpoint(path.read_text(encoding="utf-8"), checkpoint_secret(secret))
                 for path in checkpoints
             ]
-        except (CheckpointInvalid, OSError) as error:
+        except (CheckpointInvalid, OSError, UnicodeDecodeError) as error:
             fail(f"checkpoint: {error}", UNREADABLE)
         known = known_heads([*([own] if own else []), *kept])
         report = walk(installation.services.store.journal, chain_secret(secret), known=known)
@@ -93,11 +98,22 @@ def list_(
         log = installation.services.audit
         found: list[AuditEntry] = []
         for head in installation.services.store.journal.heads():
-            found += log.read(head.slot, after=max(0, head.seq - limit), limit=limit)
-        chosen = [entry for entry in found if event in {None, entry.event}]
-        newest = sorted(chosen, key=lambda entry: entry.at)[-limit:]
+            found += _newest(log, head, event, limit)
+        newest = sorted(found, key=lambda entry: entry.at)[-limit:]
         log.record(AuditRead(operator=operator, reason=reason, query="list", entries=len(newest)))
     _print(newest, output, personal=False)
+
+
+def _newest(log: "AuditLog", head: "Head", event: str | None, limit: int) -> list["AuditEntry"]:
+    """The newest entries of a chain that are of ``event``, or of any; read backwards, a page at a time."""
+    found: list[AuditEntry] = []
+    before = head.seq
+    while before and len(found) < limit:
+        after = max(0, before - _PAGE)
+        page = log.read(head.slot, after=after, limit=before - after)
+        found = [entry for entry in page if event in {None, entry.event}] + found
+        before = after
+    return found[-limit:]
 
 
 @audit.command()
@@ -133,6 +149,8 @@ def destroy_month(file: Path | None, data: Path | None, month: str, operator: st
     """End the retention of a month: its personal members become unreadable, the chain stays whole."""
     from tillit_server.audit.log import RetentionRefused
 
+    if not _MONTH.fullmatch(month):
+        fail("audit: --month: YYYY-MM needed", UNREADABLE)
     with opened(file, data) as installation:
         try:
             destroyed = installation.services.audit.destroy_month(month, operator=operator, reason=reason)

@@ -65,7 +65,11 @@ def settings_of(file: Path | None, data: Path | None, **flags: Any) -> "Settings
 
 @contextmanager
 def opened(file: Path | None, data: Path | None) -> Iterator["Installation"]:
-    """The installation, built for one command and closed after it. Leaves with one line if it cannot be."""
+    """The installation, built for one command and closed after it.
+
+    Leaves with one line if it cannot be used, or if somebody else changed the same thing meanwhile.
+    """
+    from tillit_server.storage.ports import Conflict, StorageUnavailable
     from tillit_server.wiring import build
 
     settings = settings_of(file, data)
@@ -73,6 +77,10 @@ def opened(file: Path | None, data: Path | None) -> Iterator["Installation"]:
         installation = build(settings)
     try:
         yield installation
+    except StorageUnavailable as error:
+        fail(f"tillit: the store cannot be used now: {error}", UNREADABLE)
+    except Conflict:
+        fail("tillit: changed by somebody else at the same time, nothing was done: try again")
     finally:
         installation.close()
 

@@ -1,5 +1,6 @@
 """``tillit serve``: run the service."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -28,6 +29,7 @@ def serve(file: Path | None, data: Path | None, **flags: object) -> None:
     from tillit_server.serving import serve as run
 
     settings = settings_of(file, data, **flags)
-    click.echo(f"tillit: {settings.issuer} ({'development' if settings.dev else 'production'})", err=True)
+    if sys.stdout.isatty():
+        click.echo(f"tillit: {settings.issuer} ({'development' if settings.dev else 'production'})")
     with refusing_to_start():
         run(settings)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json, print_table
 
@@ -43,7 +42,7 @@ def request_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def token(output: str, **given: Any) -> None:
     """Fetch an access token by client credentials. Exit code 1 when it is refused."""
     response = send_request(_asked(given), explain=False)
-    body = orjson.loads(response.body)
+    body = _document(response)
     if output == "json":
         print_json(body)
     elif response.status == 200:  # noqa: PLR2004
@@ -60,7 +59,7 @@ def token(output: str, **given: Any) -> None:
 def explain(output: str, **given: Any) -> None:
     """Have the service explain a token request, step by step. Exit code 1 when it would be refused."""
     response = send_request(_asked(given), explain=True)
-    report = orjson.loads(response.body)
+    report = _document(response)
     if output == "json":
         print_json(report)
     elif "steps" in report:
@@ -165,6 +164,20 @@ def send_request(asked: Asked, *, explain: bool) -> "Response":
     return response
 
 
+def _document(response: "Response") -> dict[str, Any]:
+    """The JSON object that was answered. Leaves with one line when something else came, as from a proxy."""
+    from tillit.protocol.errors import Rejected
+    from tillit.protocol.gate import read_json
+
+    try:
+        document = read_json(response.body)
+    except Rejected:
+        document = None
+    if not isinstance(document, dict):
+        fail(f"HTTP {response.status}: the answer is not a JSON object", UNREADABLE)
+    return document
+
+
 def load_key(path: Path) -> "SigningKey":
     """The private key in ``path``, a JWK or PEM (ES256 assumed for a P-256 PEM). Leaves with one line."""
     from tillit.protocol.errors import Rejected
@@ -175,7 +188,10 @@ def load_key(path: Path) -> "SigningKey":
         data = path.read_bytes()
         if data.lstrip().startswith(b"-----"):
             return load_private_pem(data, "ES256")
-        return load_private_jwk(read_json(data))
+        jwk = read_json(data)
+        if not isinstance(jwk, dict):
+            fail(f"{path}: a private key as JWK or PEM needed", UNREADABLE)
+        return load_private_jwk(jwk)
     except OSError as error:
         fail(f"{path}: cannot be read ({type(error).__name__})", UNREADABLE)
     except (Rejected, ValueError) as error:
