@@ -1,0 +1,200 @@
+"""`tillit audit`: whoever changes the record is found, whoever reads it is written down."""
+
+import calendar
+import json
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.backstage import eventually
+from support.ehr import Ehr
+from support.service import TILLIT, Service, clean_environment, run_cli
+from support.shell import one_line
+from tillit_server.audit.events import AuditRead
+from tillit_server.config import load_settings
+from tillit_server.storage.sqlite_commit import SLOT_SHIFT
+from tillit_server.wiring import CHECKPOINT, DATABASE, build
+
+PATIENT, PRACTITIONER, SOUGHT = "05825031016", "14857527039", "63714815050"
+JANUARY = calendar.timegm((2026, 1, 15, 12, 0, 0))
+
+
+@pytest.fixture(scope="module")
+def recorded(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the shared installation, taken while it runs, once it holds a token and a refusal."""
+    ehr = Ehr(service, "cli-audit", service.add_client("cli-audit"))
+    assert ehr.token().status == 200
+    assert ehr.token(scope="openid").status == 400
+    eventually((service.data / CHECKPOINT).exists)
+    copied = tmp_path_factory.mktemp("audit") / "recorded"
+    shutil.copytree(service.data / "keys", copied / "keys")
+    shutil.copy(service.data / CHECKPOINT, copied)
+    with (
+        closing(sqlite3.connect(service.data / DATABASE)) as source,
+        closing(sqlite3.connect(copied / DATABASE)) as copy,
+    ):
+        source.backup(copy)
+    return copied
+
+
+@pytest.fixture
+def copy(recorded: Path, tmp_path: Path) -> Path:
+    """A copy of that copy, to be tampered with."""
+    return shutil.copytree(recorded, tmp_path / "copy")
+
+
+def verified(data: Path, *more: str, exit_code: int) -> dict[str, Any]:
+    """What ``audit verify`` says, as JSON."""
+    done = run_cli("audit", "verify", "--data", str(data), "--output", "json", *more, check=False)
+    assert done.returncode == exit_code, done.stdout + done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["intact"] == (exit_code == 0)
+    return report
+
+
+def tamper(data: Path, statement: str, *values: Any) -> None:
+    """Change the database as somebody with the file and no keys can."""
+    with closing(sqlite3.connect(data / DATABASE)) as database:
+        changed = database.execute(statement, values).rowcount
+        database.commit()
+    assert changed == 1
+
+
+def last_entry(data: Path) -> tuple[int, int, int]:
+    """Row, slot and number of the newest entry of the longest chain."""
+    with closing(sqlite3.connect(data / DATABASE)) as database:
+        (row,) = database.execute(
+            "SELECT max(id) FROM journal GROUP BY id >> ? ORDER BY count(*) DESC", (SLOT_SHIFT,)
+        ).fetchone()
+    return row, row >> SLOT_SHIFT, row & ((1 << SLOT_SHIFT) - 1)
+
+
+def test_a_record_that_nobody_has_touched_is_intact(service: Service, recorded: Path):
+    """Every chain is walked to its end, beside running workers and in a copy of the installation."""
+    done = run_cli("audit", "verify", "--data", str(service.data))
+    assert done.stdout.startswith("intact: ")
+    report = verified(recorded, exit_code=0)
+    assert report["entries"] == sum(report["slots"].values()) > 3
+    assert report["flaw"] is None
+
+
+def test_a_changed_byte_is_found_and_the_entry_named(copy: Path):
+    """One byte changed in the database makes ``audit verify`` exit 1 and name slot and entry."""
+    row, slot, seq = last_entry(copy)
+    tamper(copy, "UPDATE journal SET public = replace(public, ?, ?) WHERE id = ?", b'"at":1', b'"at":2', row)
+    done = run_cli("audit", "verify", "--data", str(copy), check=False)
+    assert done.returncode == 1
+    assert done.stdout == f"NOT INTACT: slot {slot}, entry {seq}: changed, or linked with another secret\n"
+
+
+def test_an_entry_taken_out_is_found(copy: Path):
+    """A gap in a chain is found where it is, and told to programs with slot and number."""
+    row, slot, seq = last_entry(copy)
+    tamper(copy, "DELETE FROM journal WHERE id = ?", row - 1)
+    flaw = verified(copy, exit_code=1)["flaw"]
+    assert (flaw["slot"], flaw["seq"]) == (slot, seq - 1)
+
+
+def test_a_cut_tail_is_found_by_a_checkpoint_kept_elsewhere(copy: Path, tmp_path: Path):
+    """Whoever cuts the end off and takes the checkpoint away is found by the copy that was kept elsewhere."""
+    kept = tmp_path / "kept"
+    (copy / CHECKPOINT).rename(kept)
+    heads = json.loads(kept.read_text(encoding="utf-8"))["heads"]
+    slot, (seq, _) = max(heads.items(), key=lambda item: item[1][0])
+    with closing(sqlite3.connect(copy / DATABASE)) as database:
+        database.execute(
+            "DELETE FROM journal WHERE id >> ? = ? AND id >= ?",
+            (SLOT_SHIFT, int(slot), (int(slot) << SLOT_SHIFT) + seq),
+        )
+        database.commit()
+    verified(copy, exit_code=0)
+    flaw = verified(copy, "--checkpoint", str(kept), exit_code=1)["flaw"]
+    assert (flaw["slot"], flaw["seq"]) == (int(slot), seq)
+    assert "missing" in flaw["reason"]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b'{"at":1,"heads":{},"mac":"00"}'])
+def test_a_checkpoint_that_is_none_exits_2(content: bytes, recorded: Path, tmp_path: Path):
+    """A file that is no checkpoint of this installation is told in one line, and nothing is called intact."""
+    path = tmp_path / "checkpoint"
+    path.write_bytes(content)
+    done = run_cli("audit", "verify", "--data", str(recorded), "--checkpoint", str(path), check=False)
+    assert done.returncode == 2
+    assert one_line(done).startswith("checkpoint: ")
+
+
+def test_entries_are_listed_without_persons_and_the_reading_recorded(copy: Path):
+    """``audit list`` gives the newest entries of a kind, from however far back, and writes down who read."""
+    listed = ("audit", "list", "--data", str(copy), "--output", "json")
+    issued = json.loads(run_cli(*listed, "--event", "issuer.token.issued", "--limit", "1").stdout)
+    assert [entry["event"] for entry in issued] == ["issuer.token.issued"]
+    assert issued[0]["client_id"]
+    assert not {"personal", "practitioner", "patients"} & set(issued[0])
+    text = run_cli(
+        "audit", "list", "--data", str(copy), "--operator", "kari", "--reason", "inspection"
+    ).stdout
+    assert PATIENT not in text
+    assert PRACTITIONER not in text
+    (read,) = json.loads(run_cli(*listed, "--event", "audit.journal.read", "--limit", "1").stdout)
+    assert (read["operator"], read["reason"], read["query"]) == ("kari", "inspection", "list")
+
+
+def test_a_person_is_found_and_the_search_itself_is_recorded(copy: Path):
+    """``audit find`` opens what concerns one person, asks for a reason, and the next search finds the search."""
+    find = ("audit", "find", "--data", str(copy), "--output", "json")
+    done = run_cli(*find, "--person", PATIENT, check=False)
+    assert (done.returncode, one_line(done)) == (2, "audit find: --reason is needed")
+    done = subprocess.run(
+        [TILLIT, *find, "--operator", "kari", "--reason", "her own request"],
+        input=PATIENT + "\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=clean_environment(),
+        start_new_session=True,
+    )
+    entries = json.loads(done.stdout[done.stdout.index("[") :])
+    assert any(
+        entry["event"] == "issuer.token.issued" and PATIENT in entry["personal"]["patients"]
+        for entry in entries
+    )
+    again = json.loads(run_cli(*find, "--person", PATIENT, "--reason", "again").stdout)
+    searches = [entry for entry in again if entry["event"] == "audit.journal.read"]
+    assert [(entry["operator"], entry["reason"]) for entry in searches] == [("kari", "her own request")]
+
+
+def test_a_month_whose_retention_ends_becomes_unreadable_and_stays_whole(copy: Path):
+    """After ``destroy-month`` nobody finds or reads its persons, the chain is intact, and the act is recorded."""
+    installation = build(load_settings(flags={"dev": True, "data": copy}))
+    audit = installation.services.audit
+    audit._clock = lambda: JANUARY
+    audit.record(AuditRead(operator="ola", reason="old", query="person", entries=0, sought=SOUGHT))
+    assert len(audit.find_person(SOUGHT)) == 1
+    installation.close()
+    done = run_cli(
+        "audit", "destroy-month", "--data", str(copy), "--month", "2026-01", "--reason", "retention"
+    )
+    assert done.stdout == "2026-01: 1 key(s) destroyed\n"
+    found = run_cli(
+        "audit", "find", "--data", str(copy), "--person", SOUGHT, "--reason", "test", "--output", "json"
+    )
+    assert json.loads(found.stdout) == []
+    listed = run_cli(
+        "audit", "list", "--data", str(copy), "--event", "audit.month.destroyed", "--output", "json"
+    )
+    assert [entry["month"] for entry in json.loads(listed.stdout)] == ["2026-01"]
+    verified(copy, exit_code=0)
+
+
+@pytest.mark.parametrize(("month", "exit_code"), [("this month", 2), ("2026-13", 2), ("9999-12", 1)])
+def test_no_month_is_destroyed_that_is_not_over(month: str, exit_code: int, recorded: Path):
+    """A month that is none, or not over, is refused in one line."""
+    done = run_cli("audit", "destroy-month", "--data", str(recorded), "--month", month, check=False)
+    assert done.returncode == exit_code
+    assert one_line(done).startswith("audit: ")
