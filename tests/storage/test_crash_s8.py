@@ -3,10 +3,12 @@
 import random
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from support.evidence import record, setting
 from support.stores import AUDIT_SECRET, PROCESSES, START, note, open_store, write_until_killed
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.storage.ports import Settlement, StorageCorrupt, StorageRefused, StorageTooNew
@@ -72,7 +74,11 @@ def test_s8_ten_kills_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_s8_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     """The same in its full count."""
-    check_ledger(tmp_path / "store.sqlite", kill_writers(tmp_path / "store.sqlite", 500))
+    kills, begin = setting("KILLS", 500), time.monotonic()
+    ledger = kill_writers(tmp_path / "store.sqlite", kills)
+    check_ledger(tmp_path / "store.sqlite", ledger)
+    counts = {"kills": kills, "acknowledged": len(ledger), "lost": 0, "in part": 0}
+    record("G4 kill -9 of writers (storage)", seed=kills, seconds=time.monotonic() - begin, counts=counts)
 
 
 def filled(path: Path) -> Path:

@@ -1,9 +1,11 @@
 """Many hands, one winner: exactly one, never none (a dead store has no winner either)."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from support.evidence import record, setting
 from support.stores import AUDIT_SECRET, PROCESSES, START, open_store, race
 from tillit_server.audit.chain import chain_secret, verify
 
@@ -64,4 +66,13 @@ def test_exactly_one_of_32_in_4_processes_wins(tmp_path: Path, kind: str, sealed
 @pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
 def test_exactly_one_wins_ten_thousand_times(tmp_path: Path, kind: str) -> None:
     """The same in its full count."""
-    check(tmp_path / "store.sqlite", kind, 10_000, sealed=True)
+    rounds, begin = setting("RACE_ROUNDS", 10_000), time.monotonic()
+    check(tmp_path / "store.sqlite", kind, rounds, sealed=True)
+    counts = {
+        "kind": kind,
+        "rounds": rounds,
+        "processes": PROCESS_COUNT,
+        "threads": THREADS,
+        "winners": rounds,
+    }
+    record("G2 one winner (storage)", seed=None, seconds=time.monotonic() - begin, counts=counts)

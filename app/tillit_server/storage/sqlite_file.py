@@ -13,6 +13,7 @@ _APPLICATION_ID = 0x54494C54  # "TILT"
 _CHECK_BUDGET = 1.0
 _CHECK_STEPS = 100_000
 _OPEN_TIMEOUT = 5.0
+_checked: set[tuple[int, ...]] = set()
 
 _SCHEMA = """
 CREATE TABLE once (digest BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
@@ -159,7 +160,14 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """SQLite's own check, cut off after a second: a large file must not keep a respawned worker away."""
+    """SQLite's own check, once in a process, cut off after a second.
+
+    A large file must not keep a respawned worker away; every value and every entry proves itself when read.
+    """
+    found = path.stat()
+    state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
+    if state in _checked:
+        return
     end = time.monotonic() + _CHECK_BUDGET
     connection.set_progress_handler(lambda: time.monotonic() > end, _CHECK_STEPS)
     try:
@@ -172,6 +180,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         connection.set_progress_handler(None, 0)
     if rows != [("ok",)]:
         raise StorageCorrupt(f"{path} is damaged: {rows[0][0]}", RESTORE_HINT)
+    _checked.add(state)
 
 
 def identity(path: Path) -> tuple[int, int]:
