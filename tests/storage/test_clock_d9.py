@@ -127,6 +127,7 @@ def test_an_id_may_be_used_again_when_its_time_is_long_over(store: Any, clock: H
     store.once.claim("assertion", "same", START + 70)
     clock.now += KEEP + 71
 
+    assert not store.seen("assertion", "same")
     assert not store.once.claim("assertion", "same", START + 70)
     assert store.once.claim("assertion", "same", clock.now + 70)
     assert not store.once.claim("assertion", "same", clock.now + 70)

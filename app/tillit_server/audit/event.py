@@ -76,11 +76,16 @@ def _plan(kind: type[Event]) -> _Plan:
 
 
 def _members(event: Event, names: tuple[str, ...], cap: int) -> dict[str, Any]:
-    return {
-        name: _capped(value, cap)
-        for name in names
-        if (value := getattr(event, name)) is not None and value not in ((), {})
-    }
+    members: dict[str, Any] = {}
+    for name in names:
+        value = getattr(event, name)
+        kind = type(value)
+        # The usual cases first: every token is written down, so this is on the path of each.
+        if (kind is str and len(value) <= cap and value.isascii()) or kind is int or kind is bool:
+            members[name] = value
+        elif value is not None and value not in ((), {}):
+            members[name] = _capped(value, cap)
+    return members
 
 
 def _capped(value: Any, cap: int) -> Any:

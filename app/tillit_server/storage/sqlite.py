@@ -79,7 +79,7 @@ class SqliteStore:
         self._turn = Turn(path)
         self._group = GroupCommit(self._commit, self._tidy, self._turn, timeout)
         parts = (self._group.submit, self._preparer, self._readers)
-        self._once = SqliteOnce(*parts)
+        self._once = SqliteOnce(*parts, clock)
         self.once: Once = self._once
         self.tickets: Tickets = SqliteTickets(*parts, clock)
         self.records: Records = SqliteRecords(*parts)

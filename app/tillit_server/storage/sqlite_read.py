@@ -4,8 +4,8 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,32 +28,31 @@ class Readers:
         """All rows of one query. Raises `StorageUnavailable`."""
         deadline = time.monotonic() + self._timeout
         while True:
+            connection: sqlite3.Connection | None = None
             try:
-                with self._connection() as connection:
-                    return connection.execute(query, values).fetchall()
+                connection = self._take()
+                rows = connection.execute(query, values).fetchall()
             except sqlite3.Error as error:
+                if connection is not None:
+                    connection.close()
                 # Only a stranger with an exclusive lock, or recovery after a crash, stops a reader.
                 if is_busy(error) and time.monotonic() < deadline and not self._closed.wait(_RETRY):
                     continue
                 raise (unavailable(error) or error) from error
+            self._idle.append(connection)
+            if self._closed.is_set():
+                self._drain()
+            return rows
 
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _take(self) -> sqlite3.Connection:
         if self._closed.is_set():
             raise StorageUnavailable("the store is closed")
         try:
-            connection = self._idle.pop()
+            return self._idle.pop()
         except IndexError:
             connection = connect(self._path)
             connection.execute("PRAGMA query_only=ON")
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        self._idle.append(connection)
-        if self._closed.is_set():
-            self._drain()
+            return connection
 
     def close(self) -> None:
         """Close the idle connections; one that is in use is closed when its query is done."""

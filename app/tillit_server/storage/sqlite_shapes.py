@@ -18,6 +18,7 @@ from tillit_server.storage.ports import (
     Ticket,
 )
 from tillit_server.storage.sqlite_commit import SLOT_SHIFT
+from tillit_server.storage.sqlite_housekeeping import KEEP
 from tillit_server.storage.sqlite_read import Readers
 from tillit_server.storage.sqlite_work import Prepared, Preparer
 
@@ -27,10 +28,13 @@ Submit = Callable[[Prepared], None]
 class SqliteOnce:
     """`ports.Once`."""
 
-    def __init__(self, submit: Submit, preparer: Preparer, readers: Readers) -> None:
+    def __init__(
+        self, submit: Submit, preparer: Preparer, readers: Readers, clock: Callable[[], float]
+    ) -> None:
         self._submit = submit
         self._preparer = preparer
         self._readers = readers
+        self._clock = clock
 
     def claim(self, space: str, key: str, until: float) -> bool:
         """True for exactly one caller."""
@@ -43,7 +47,8 @@ class SqliteOnce:
     def seen(self, space: str, key: str) -> bool:
         """Whether the id is spent, as far as a look can tell."""
         digest = self._preparer.digest("once", space, key)
-        return bool(self._readers.rows("SELECT 1 FROM once WHERE digest = ?", (digest,)))
+        query = "SELECT 1 FROM once WHERE digest = ? AND until >= ?"
+        return bool(self._readers.rows(query, (digest, self._clock() - KEEP)))
 
 
 class SqliteTickets:
