@@ -34,7 +34,5 @@ class Housekeeper:
             try:
                 chore()
             except Exception as error:  # noqa: BLE001 (whatever one chore meets, the next second comes)
-                _log.error(
-                    "chore failed",
-                    extra={"event": {"chore": chore.__qualname__, "reason": type(error).__name__}},
-                )
+                name = getattr(chore, "__qualname__", "chore")
+                _log.error("chore failed", extra={"event": {"chore": name, "reason": type(error).__name__}})

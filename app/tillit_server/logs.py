@@ -4,13 +4,20 @@ It is for operation, not the audit: nothing personal and no token is ever writte
 """
 
 import logging
+import re
 import sys
+import threading
+from types import TracebackType
 from typing import Any
 
 import orjson
 
 _CAP = 2000
+_MAX_INT = 2**53
 ROOT = "tillit"
+
+# What a terminal obeys, what some readers take for the end of a line, what turns the direction of a text.
+_AWKWARD = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 class JsonLines(logging.Formatter):
@@ -31,16 +38,15 @@ class JsonLines(logging.Formatter):
             # The text of an exception may echo input; its kind and place are enough to find the fault.
             line["exception"] = record.exc_info[0].__name__
             line["at"] = _place(record.exc_info[2])
-        return (
-            orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS)
-            .decode()
-            .replace("\u2028", "\\u2028")
-            .replace("\u2029", "\\u2029")
-        )
+        return _AWKWARD.sub(_escaped, orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _capped(value: object) -> object:
-    if isinstance(value, int | float | bool):
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= _MAX_INT):
         return value
     text = str(value).encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= _CAP else text[:_CAP] + "…"
@@ -55,11 +61,54 @@ def _place(traceback: Any) -> str:
     return " > ".join(places[-6:])
 
 
+class _NotAboutThreads(logging.Filter):
+    """Drops granian's advice on the number of threads: it is ours to choose, and we chose."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Configuration allows spawning up to")
+
+
+SERVER_LOGGING: dict[str, Any] = {
+    "filters": {"quiet": {"()": _NotAboutThreads}},
+    "formatters": {"lines": {"()": JsonLines}},
+    "handlers": {
+        "lines": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stderr",
+            "formatter": "lines",
+            "filters": ["quiet"],
+        }
+    },
+    "loggers": {
+        name: {"handlers": ["lines"], "level": "INFO", "propagate": False}
+        for name in ("_granian", "granian.access")
+    },
+}
+"""What the production server is told, so that its lines look like ours."""
+
+
 def set_up_logging(level: int = logging.INFO) -> None:
-    """Send the service's log to standard error as JSON lines."""
+    """Send the service's log to standard error as JSON lines.
+
+    Warnings of libraries and exceptions that nobody caught go the same way: a traceback would break the
+    lines, and could hold what a request held.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    root = logging.getLogger(ROOT)
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    root.propagate = False
+    service = logging.getLogger(ROOT)
+    service.handlers[:] = [handler]
+    service.setLevel(level)
+    service.propagate = False
+    logging.getLogger().handlers[:] = [handler]
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _uncaught(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    if issubclass(kind, SystemExit | KeyboardInterrupt):
+        return
+    logging.getLogger(ROOT).critical("uncaught", exc_info=(kind, error or kind(), traceback))

@@ -1,0 +1,137 @@
+"""``serve``: what is checked before the first worker starts, and what a worker is made of."""
+
+import gc
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import time
+from functools import partial
+from multiprocessing.synchronize import Semaphore
+from multiprocessing.util import Finalize
+from typing import TYPE_CHECKING, Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+
+from tillit_server.config import Settings, SettingsError
+from tillit_server.housekeeping import Housekeeper
+from tillit_server.logs import SERVER_LOGGING, set_up_logging
+from tillit_server.serving.supervisor import REFUSED, Supervisor
+from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.web.door import Door
+from tillit_server.wiring import UNUSABLE, build, public_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_log = logging.getLogger("tillit.serving")
+
+BACKLOG = 1024
+CONNECTIONS = 768
+"""Open connections of a worker, idle ones included; more wait in the kernel."""
+MAX_HEADER_BYTES = 8_192
+HEADER_TIMEOUT_MS = 5_000
+GC_THRESHOLDS = (20_000, 20, 100)
+PORT_PATIENCE = 1.0
+MANY_FILES = 8_192
+TRY_AGAIN = 75
+"""Exit code of a worker that may start later (EX_TEMPFAIL of sysexits.h)."""
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop (SIGTERM or SIGINT); SIGHUP replaces the workers one by one.
+
+    Everything is built and closed once before the first worker starts, so that a broken set-up stops the
+    start. Raises what ``build`` raises.
+    """
+    set_up_logging()
+    _limit_resources()
+    _require_free_port(settings)
+    build(settings).close()
+    server = Supervisor(
+        "tillit",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        workers=settings.workers,
+        backlog=BACKLOG,
+        backpressure=CONNECTIONS,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=MAX_HEADER_BYTES
+        ),
+        websockets=False,
+        log_level=LogLevels.warning,
+        log_dictconfig=SERVER_LOGGING,
+    )
+    mode = "development" if settings.dev else "production"
+    _log.info("serving", extra={"event": {"issuer": settings.issuer, "mode": mode, "pid": os.getpid()}})
+    loader: Callable[..., Any] = partial(_load, settings, server.ready)
+    server.serve(target_loader=loader, wrap_loader=False)
+
+
+def _limit_resources() -> None:
+    """No core dumps, which would hold keys (threat U5); as many open files as connections need."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _require_free_port(settings: Settings) -> None:
+    """Workers share the port (``SO_REUSEPORT``), so a second service would get half of our requests."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    deadline = time.monotonic() + PORT_PATIENCE
+    while True:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.host, settings.port))
+            except OSError as error:
+                # Workers of a service that was killed need a moment to notice.
+                if time.monotonic() > deadline:
+                    line = f"port: {settings.host} port {settings.port} cannot be used ({error.strerror})"
+                    raise SettingsError([line]) from error
+            else:
+                return
+        time.sleep(PORT_PATIENCE / 20)
+
+
+def _load(settings: Settings, ready: Semaphore) -> Door:
+    """The application of one worker; what it has open is closed when the worker stops in good order."""
+    # Until the server sets its own, a worker has its supervisor's handlers: a stop would not be heard.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stopped_while_loading)
+    set_up_logging()
+    try:
+        installation = build(settings, worker=True)
+    except UNUSABLE as error:
+        _log.error("worker cannot start", extra={"event": {"reason": str(error)}})
+        raise SystemExit(TRY_AGAIN if isinstance(error, StorageUnavailable) else REFUSED) from None
+    Finalize(None, installation.close, exitpriority=1)
+    door = Door(public_app(installation), threads=settings.threads, close=installation.close)
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        Housekeeper((partial(_leave_when_orphaned, supervisor.pid),))
+    # What is built lives as long as the worker: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    ready.release()
+    return door
+
+
+def _stopped_while_loading(number: int, frame: object) -> None:
+    del number, frame
+    raise SystemExit(0)
+
+
+def _leave_when_orphaned(supervisor: int | None) -> None:
+    """A worker whose supervisor was killed would hold the port and answer to nobody."""
+    if os.getppid() != supervisor:
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,145 @@
+"""Keeps workers running: granian's supervisor, less ready to give up.
+
+Granian leaves when a worker dies twice within six seconds, can overlook one of two that die together, and on
+SIGHUP stops an old worker before the new one serves. Here a dead worker is replaced as long as the service
+runs (after a pause that grows when it dies at once), and a rolling restart waits for each new worker. The
+service gives up in one case: no worker is left, and the last ones refused to start.
+"""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from granian.server.mp import MPServer
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Semaphore
+
+_log = logging.getLogger("tillit.serving")
+
+GRACE_SECONDS = 9.0
+"""For requests under way when a worker is told to stop; the whole service is gone within 10 s."""
+LOOK_SECONDS = 0.5
+ASK_SECONDS = 0.5
+SOON_SECONDS = 5.0
+MAX_PAUSE_SECONDS = 5.0
+READY_SECONDS = 15.0
+SETTLE_SECONDS = 0.3
+STEP_SECONDS = 0.02
+REFUSED = 78
+"""Exit code of a worker that must not start as things stand (EX_CONFIG of sysexits.h)."""
+
+Spawn = Callable[..., None]
+Load = Callable[[], Any]
+
+
+class Supervisor(MPServer):
+    """A granian server that keeps its workers; ``ready`` is released by each worker that has built itself."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        # As granian chooses: it knows no fork server.
+        method = "fork" if multiprocessing.get_start_method() == "fork" else "spawn"
+        self.ready: Semaphore = multiprocessing.get_context(method).Semaphore(0)
+        self._workers: list[Any] = self.wrks
+        self._deaths: dict[int, int] = {}
+        self._not_before: dict[int, float] = {}
+
+    def _serve_loop(self, spawn_target: Spawn, target_loader: Load) -> None:
+        """Until told to stop: replace the dead, and everyone on SIGHUP. Overrides granian's loop."""
+        while not self._told_to_stop():
+            # A look twice a second, because two deaths at once may be announced as one.
+            self.main_loop_interrupt.wait(self._pause())
+            self.main_loop_interrupt.clear()
+            self.interrupt_children.clear()
+            if self._told_to_stop():
+                return
+            if self.reload_signal:
+                self._reload(spawn_target, target_loader)
+            dead = [number for number, worker in enumerate(self._workers) if not worker.is_alive()]
+            if len(dead) == self.workers and self._refused(dead):
+                _log.error("no worker can start, giving up")
+                self.interrupt_children.extend(dead)  # granian's sign for an exit code other than 0
+                return
+            for number in dead:
+                self._replace_dead(number, spawn_target, target_loader)
+
+    def _told_to_stop(self) -> bool:
+        return bool(self.interrupt_signal)
+
+    def _refused(self, dead: list[int]) -> bool:
+        return all(self._workers[number].inner.exitcode == REFUSED for number in dead)
+
+    def _pause(self) -> float:
+        waits = [at - time.monotonic() for at in self._not_before.values()]
+        return min([LOOK_SECONDS, *(max(0.0, wait) for wait in waits)])
+
+    def _replace_dead(self, number: int, spawn_target: Spawn, target_loader: Load) -> None:
+        now = time.monotonic()
+        if number not in self._not_before:
+            worker = self._workers[number]
+            soon = now - worker.birth < SOON_SECONDS
+            deaths = self._deaths[number] = self._deaths.get(number, 0) + 1 if soon else 0
+            pause = min(MAX_PAUSE_SECONDS, 0.05 * 2**deaths) if soon else 0.0
+            self._not_before[number] = now + pause
+            event = {"worker": number + 1, "exit": worker.inner.exitcode, "pause": pause}
+            _log.error("worker died", extra={"event": event})
+        if self._not_before[number] <= now:
+            del self._not_before[number]
+            self._workers[number] = self._started(number, spawn_target, target_loader)
+
+    def _started(self, number: int, spawn_target: Spawn, target_loader: Load) -> Any:
+        worker: Any = self._spawn_worker(idx=number, target=spawn_target, callback_loader=target_loader)
+        worker.start()
+        return worker
+
+    def _reload(self, spawn_target: Spawn, target_loader: Load) -> None:
+        """Put a new worker in the place of each, the old one serving until the new one does."""
+        self.reload_signal = False
+        _log.info("rolling restart", extra={"event": {"workers": self.workers}})
+        for number, old in enumerate(tuple(self._workers)):
+            while self.ready.acquire(block=False):
+                pass
+            new = self._started(number, spawn_target, target_loader)
+            if not self._came_up(new):
+                _log.error(
+                    "new worker did not start, the old one goes on", extra={"event": {"worker": number + 1}}
+                )
+                _stop([new])
+                return
+            self._workers[number] = new
+            _stop([old])
+
+    def _came_up(self, worker: Any) -> bool:
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline and worker.is_alive() and not self._told_to_stop():
+            if self.ready.acquire(timeout=STEP_SECONDS):
+                # It has built itself; between that and listening lies next to nothing.
+                time.sleep(SETTLE_SECONDS)
+                return bool(worker.is_alive())
+        return False
+
+    def _stop_workers(self) -> None:
+        """Stop all at once. Overrides granian's, which takes a worker that is about to end for stuck."""
+        _stop(self._workers)
+        self._workers.clear()
+
+
+def _stop(workers: list[Any]) -> None:
+    """Ask each to stop, wait for all, end by force who is still there after a while."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    ask_again = 0.0
+    while (now := time.monotonic()) < deadline and any(worker.is_alive() for worker in workers):
+        if now >= ask_again:
+            # More than once: a worker just forked, whose signals are still ours, does not hear the first.
+            ask_again = now + ASK_SECONDS
+            for worker in workers:
+                worker.terminate()
+        time.sleep(STEP_SECONDS)
+    for worker in workers:
+        if worker.is_alive():
+            _log.error("worker did not stop in time", extra={"event": {"worker": worker.idx + 1}})
+            worker.kill()
+            worker.join()
