@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from support.evidence import record, setting
 from support.stores import AUDIT_SECRET, PROCESSES, START, note, open_store, write_until_killed
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.storage.ports import Settlement, StorageCorrupt, StorageRefused, StorageTooNew
@@ -74,6 +73,8 @@ def test_s8_ten_kills_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_s8_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
     """The same in its full count."""
+    from support.evidence import record, setting
+
     kills, begin = setting("KILLS", 500), time.monotonic()
     ledger = kill_writers(tmp_path / "store.sqlite", kills)
     check_ledger(tmp_path / "store.sqlite", ledger)

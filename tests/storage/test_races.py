@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from support.evidence import record, setting
 from support.stores import AUDIT_SECRET, PROCESSES, START, open_store, race
 from tillit_server.audit.chain import chain_secret, verify
 
@@ -66,6 +65,8 @@ def test_exactly_one_of_32_in_4_processes_wins(tmp_path: Path, kind: str, sealed
 @pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
 def test_exactly_one_wins_ten_thousand_times(tmp_path: Path, kind: str) -> None:
     """The same in its full count."""
+    from support.evidence import record, setting
+
     rounds, begin = setting("RACE_ROUNDS", 10_000), time.monotonic()
     check(tmp_path / "store.sqlite", kind, rounds, sealed=True)
     counts = {
