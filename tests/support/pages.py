@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ def tables(text: str) -> Iterator[list[str]]:
 
 def section(text: str, heading: str) -> str:
     """What stands under a heading, up to the next one of the same level or above."""
-    level = heading.split(" ")[0]
+    level = heading.split(" ", maxsplit=1)[0]
     _, _, rest = text.partition(f"\n{heading}\n")
     assert rest, f"no heading {heading}"
     return re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
@@ -72,7 +73,8 @@ def threat_rows(text: str) -> dict[str, list[str]]:
     return {cells[0]: _LINK.findall(cells[-1]) for cells in tables(text) if _ROW.fullmatch(cells[0])}
 
 
-def tests_by_row() -> dict[str, list[str]]:
+@cache
+def proofs_by_row() -> dict[str, list[str]]:
     """Threat rows, and the files with tests that carry their id."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -99,4 +101,4 @@ def _links(files: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
-    SECURITY.write_text(with_tests(read(SECURITY), tests_by_row()), encoding="utf-8")
+    SECURITY.write_text(with_tests(read(SECURITY), proofs_by_row()), encoding="utf-8")

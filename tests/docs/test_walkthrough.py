@@ -1,0 +1,77 @@
+"""The commands on the pages do what the pages say."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.pages import DOCS, ROOT, blocks, read
+from support.service import Service, clean_environment
+
+CLIENT = "ehr-of-the-page"
+
+
+def script(page: str, service: Service) -> str:
+    """The shell blocks of a page as one script, for a service at another place."""
+    shown = [
+        block.code
+        for block in blocks(read(DOCS / page), "sh")
+        if "no-test" not in block.words and ("curl" not in block.words or shutil.which("curl"))
+    ]
+    text = "set -euo pipefail\n" + "\n".join(shown)
+    for command in ("token", "explain"):
+        text = text.replace(f"tillit {command} ", f"tillit {command} --issuer {service.issuer} ")
+    return (
+        text.replace("http://127.0.0.1:8080", service.issuer)
+        .replace("--data .data", f"--data {service.data}")
+        .replace("file:.data/", f"file:{service.data}/")
+        .replace("ehr-nordfjell", CLIENT)
+    )
+
+
+def run(page: str, service: Service, place: Path) -> str:
+    """Run a page's commands and give everything they printed."""
+    environment = clean_environment()
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script(page, service)],
+        cwd=place,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def walked(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the commands of the EHR's page print, and then those of the security staff's page."""
+    place = tmp_path_factory.mktemp("page")
+    (place / "docs").symlink_to(ROOT / "docs")
+    return {page: run(page, service, place) for page in ("for-ehr-clients.md", "for-security-staff.md")}
+
+
+def test_the_page_for_ehr_clients_leads_to_a_token(walked: dict[str, str]):
+    """From a key pair to a token, from a refusal to its reason."""
+    printed = walked["for-ehr-clients.md"]
+
+    assert f"{CLIENT}: registered (fapi2, 1 key(s))" in printed
+    assert '"access_token": "ey' in printed
+    assert "accepted_attestation  refused  ATT-13" in printed
+    if shutil.which("curl"):
+        assert printed.index('"error":"use_dpop_nonce"') < printed.index('{"access_token":"ey')
+
+
+def test_the_page_for_security_staff_shows_commands_that_work(walked: dict[str, str]):
+    """The audit is whole, entries are listed, keys are shown, a client is disabled."""
+    printed = walked["for-security-staff.md"]
+
+    assert "intact: " in printed
+    assert f"client_id={CLIENT}" in printed
+    assert "announced" in printed
+    assert f"{CLIENT}: disabled" in printed
