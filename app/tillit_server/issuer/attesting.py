@@ -28,6 +28,7 @@ from tillit_server.issuer.target import Target
 
 MAX_AGE = 3600  # seconds an attestation may be relied on (ATT-58c)
 RETRY_AFTER = 5
+REGISTER_AWAY = "ATT-REGISTER"
 _OLD_NAME = "authorization_details"
 
 EstablishedBy = Literal["login", "legal_entity"]
@@ -127,9 +128,9 @@ def accept_attestation(
     except RegisterUnavailable as error:
         raise OAuthError(
             "temporarily_unavailable",
-            f"ATT-REGISTER: {error.register} cannot be asked now",
+            f"{REGISTER_AWAY}: {error.register} cannot be asked now",
             status=503,
-            rule="ATT-REGISTER",
+            rule=REGISTER_AWAY,
             headers=(("Retry-After", str(RETRY_AFTER)),),
         ) from error
     return Attested(organisations, enriched, to_claim(enriched), journal_id, _remarks(examination))

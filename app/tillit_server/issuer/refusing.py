@@ -2,8 +2,10 @@
 
 import logging
 
-from tillit_server.audit.events import PrivateKeyExposed, TokenRefused
+from tillit.protocol.key_quality import PRIVATE_MEMBERS
+from tillit_server.audit.events import PrivateKeyExposed, RegisterUnavailable, TokenRefused
 from tillit_server.issuer.answers import log_refusal
+from tillit_server.issuer.attesting import REGISTER_AWAY
 from tillit_server.issuer.client_authentication import AuthenticatedClient
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.steps import Facts, Finding, NotYetKnown
@@ -11,7 +13,8 @@ from tillit_server.storage.ports import StorageUnavailable
 
 _log = logging.getLogger("tillit.refusals")
 
-_PRIVATE_MEMBER = "private"
+# A proof whose jwk holds its private key: whoever sees the request has that key.
+_PRIVATE_MEMBERS = frozenset(f"jwk.{name}" for name in PRIVATE_MEMBERS)
 
 
 def record_refusal(finding: Finding, error_id: str, services: Services, known: Facts | None = None) -> None:
@@ -40,13 +43,13 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
                 clock_difference=finding.clock_difference,
             )
         )
-        if (
-            finding.step == "fresh_proof"
-            and (finding.pointer or "").startswith("header.jwk")
-            and _PRIVATE_MEMBER in finding.detail
-        ):
+        if finding.pointer in _PRIVATE_MEMBERS:
             services.audit.record(
                 PrivateKeyExposed(where="dpop", client_id=client_id, jkt=None), durable=False
+            )
+        if finding.rule == REGISTER_AWAY:
+            services.audit.record(
+                RegisterUnavailable(register=finding.description, client_id=client_id), durable=False
             )
     except StorageUnavailable as error:
         _log.warning(
