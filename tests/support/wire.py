@@ -54,6 +54,12 @@ class Lane:
         self._connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
         self._connection.connect()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
