@@ -3,7 +3,7 @@
 import dataclasses
 
 from support.pages import DOCS, code_words, read, section, tables
-from tillit_server.config import SHIPPED_CONFIG, Settings
+from tillit_server.config import _RANGES, SHIPPED_CONFIG, Settings
 
 NEEDED = {"issuer", "data", "keys", "passphrase_file"}
 
@@ -22,7 +22,7 @@ def test_every_setting_has_its_row():
 def test_defaults_are_as_documented():
     """A default on the page is the default in the code."""
     for member in dataclasses.fields(Settings):
-        kind, default, _ = documented()[member.name]
+        kind, default, *_ = documented()[member.name]
         if member.name in NEEDED:
             assert default.startswith("needed")
         elif member.default == SHIPPED_CONFIG:
@@ -34,3 +34,10 @@ def test_defaults_are_as_documented():
             text = " ".join(value) if isinstance(value, tuple) else str(value)
             assert code_words(default) == [text.lower() if isinstance(value, bool) else text]
         assert (kind == "yes or no") == (member.type is bool)
+
+
+def test_ranges_are_as_documented():
+    """A range on the page is the range that the settings are held to."""
+    shown = {name: cells[2] for name, cells in documented().items() if cells[2]}
+
+    assert shown == {name: f"{low:,} to {high:,}" for name, (low, high) in _RANGES.items()}
