@@ -1,8 +1,9 @@
 """The table of settings says what the settings are."""
 
 import dataclasses
+import tomllib
 
-from support.pages import DOCS, code_words, read, section, tables
+from support.pages import DOCS, blocks, code_words, read, section, tables
 from tillit_server.config import _RANGES, SHIPPED_CONFIG, Settings
 
 NEEDED = {"issuer", "data", "keys", "passphrase_file"}
@@ -41,3 +42,11 @@ def test_ranges_are_as_documented():
     shown = {name: cells[2] for name, cells in documented().items() if cells[2]}
 
     assert shown == {name: f"{low:,} to {high:,}" for name, (low, high) in _RANGES.items()}
+
+
+def test_the_settings_file_on_the_page_can_be_used():
+    """The example of a production file names settings that exist, and all that production needs."""
+    shown = tomllib.loads(next(blocks(read(DOCS / "operating.md"), "toml")).code)
+
+    assert set(shown) <= set(documented())
+    assert set(shown) >= NEEDED

@@ -1,14 +1,19 @@
 """The commands on the pages do what the pages say."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.pages import DOCS, ROOT, blocks, read
 from support.service import Service, clean_environment
+from tillit.attestation.wire import ATTESTATION_TYPE
+from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
 
 CLIENT = "ehr-of-the-page"
 
@@ -65,6 +70,31 @@ def test_the_page_for_ehr_clients_leads_to_a_token(walked: dict[str, str]):
     assert "accepted_attestation  refused  ATT-13" in printed
     if shutil.which("curl"):
         assert printed.index('"error":"use_dpop_nonce"') < printed.index('{"access_token":"ey')
+
+
+def members(value: Any) -> Any:
+    """The names of the members of a JSON value, as deep as objects go, without the values."""
+    if isinstance(value, dict):
+        return {name: members(member) for name, member in value.items()}
+    return [members(element) for element in value] if isinstance(value, list) else None
+
+
+def test_the_token_in_the_readme_is_like_a_real_one(walked: dict[str, str]):
+    """The decoded token has the claims, and the parts of the attestation, that a token has."""
+    block = next(blocks(read(ROOT / "README.md"), "jsonc")).code
+    without_comments = re.sub(r" +// .*$", "", block, flags=re.MULTILINE)
+    shown = json.loads(without_comments.replace(", …}", "}").replace("{…}", "{}"))
+    printed = json.loads(
+        re.search(r'^{\n  "access_token".*?^}', walked["for-ehr-clients.md"], re.MULTILINE | re.DOTALL)[0]
+    )
+    token = read_jws(printed["access_token"], max_bytes=MAX_ASSERTION_BYTES).claims
+
+    attested, real = shown.pop(ATTESTATION_TYPE), token.pop(ATTESTATION_TYPE)
+    assert members(shown) == members(token)
+    assert set(attested) == set(real)
+    for part in ("practitioner", "care_relationship"):
+        assert set(attested[part]) == set(real[part])
+    assert set(attested["patients"][0]) == set(real["patients"][0])
 
 
 def test_the_page_for_security_staff_shows_commands_that_work(walked: dict[str, str]):
