@@ -12,7 +12,8 @@ SECURITY = DOCS / "security.md"
 
 _FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"[A-Z][0-9]{1,2}")
-_TEST = re.compile(r"^ *(?:async )?def test_(?P<row>[a-z][0-9]{1,2})_", re.MULTILINE)
+# A test may stand against several rows: test_c2_d2_a_restart_forgets_nothing
+_TEST = re.compile(r"^ *(?:async )?def test_((?:[a-z][0-9]{1,2}_)+)", re.MULTILINE)
 _LINK = re.compile(r"\]\(\.\./(?P<file>tests/[^)#]+)\)")
 
 
@@ -78,8 +79,9 @@ def proofs_by_row() -> dict[str, list[str]]:
     """Threat rows, and the files with tests that carry their id."""
     found: dict[str, set[str]] = {}
     for path in (ROOT / "tests").rglob("test_*.py"):
-        for row in _TEST.findall(path.read_text(encoding="utf-8")):
-            found.setdefault(row.upper(), set()).add(path.relative_to(ROOT).as_posix())
+        for rows in _TEST.findall(path.read_text(encoding="utf-8")):
+            for row in rows.upper().split("_")[:-1]:
+                found.setdefault(row, set()).add(path.relative_to(ROOT).as_posix())
     return {row: sorted(files) for row, files in found.items()}
 
 
