@@ -130,6 +130,7 @@ def accept_attestation(
             "temporarily_unavailable",
             f"{REGISTER_AWAY}: {error.register} cannot be asked now",
             status=503,
+            detail=error.register,
             rule=REGISTER_AWAY,
             headers=(("Retry-After", str(RETRY_AFTER)),),
         ) from error

@@ -49,7 +49,7 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
             )
         if finding.rule == REGISTER_AWAY:
             services.audit.record(
-                RegisterUnavailable(register=finding.description, client_id=client_id), durable=False
+                RegisterUnavailable(register=finding.detail, client_id=client_id), durable=False
             )
     except StorageUnavailable as error:
         _log.warning(
