@@ -1,6 +1,7 @@
 """An EHR in tests: makes good requests, and lets a test break exactly one thing in them."""
 
 import copy
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,6 @@ from urllib.parse import urlencode
 
 from support.service import PHR, Service, http
 from tillit.protocol.jose import SigningKey, generate_key, sign
-
-import json
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 FNR, DNR = "urn:oid:2.16.578.1.12.4.1.4.1", "urn:oid:2.16.578.1.12.4.1.4.2"
