@@ -29,6 +29,7 @@ from tillit_server.issuer.target import Target
 MAX_AGE = 3600  # seconds an attestation may be relied on (ATT-58c)
 RETRY_AFTER = 5
 REGISTER_AWAY = "ATT-REGISTER"
+_NAME = "assertion_details"
 _OLD_NAME = "authorization_details"
 
 EstablishedBy = Literal["login", "legal_entity"]
@@ -137,6 +138,18 @@ def accept_attestation(
     return Attested(organisations, enriched, to_claim(enriched), journal_id, _remarks(examination))
 
 
+def refuse_unsigned_details(form: Mapping[str, str]) -> None:
+    """Details count only under the client's signature (ATT-2). Raises ``OAuthError`` ``invalid_request``."""
+    for name in (_NAME, _OLD_NAME):
+        if name in form:
+            raise OAuthError(
+                "invalid_request",
+                f"ATT-2: {name}: must be inside the signed client assertion",
+                rule="ATT-2",
+                pointer=name,
+            )
+
+
 def _remarks(examination: Examination) -> tuple[str, ...]:
     return (
         *examination.notes,
@@ -157,7 +170,7 @@ def _details(authenticated: AuthenticatedClient) -> tuple[Mapping[str, Any], ...
         )
     if assertion.details is None:
         return ()
-    details = read_details(assertion.details, carrier="assertion_details")
+    details = read_details(assertion.details, carrier=_NAME)
     if other is None or other is assertion.details:
         return details
     others = read_details(other, carrier=_OLD_NAME)

@@ -5,7 +5,7 @@ from typing import Any
 from tillit.protocol.dpop import Proof
 from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof, invalid_request
 from tillit_server.issuer.answers import NO_STORE
-from tillit_server.issuer.attesting import Attested, accept_attestation
+from tillit_server.issuer.attesting import Attested, accept_attestation, refuse_unsigned_details
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.grants import GRANTS
 from tillit_server.issuer.grants.basis import Basis, Grant
@@ -96,6 +96,7 @@ def narrowed_scope(known: TokenFacts) -> Target:
 
 def accepted_attestation(known: TokenFacts) -> Attested:
     """``access_denied``, ``invalid_authorization_details`` (RFC 9396 §5, ATT-…)."""
+    refuse_unsigned_details(known.request.form)
     return accept_attestation(
         known.authenticated_client,
         known.narrowed_scope,
