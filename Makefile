@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long serve bench lint format docs clean
+.PHONY: help venv demo test test-long fuzz serve bench lint format docs clean
 
 ##@ Start here
 demo: $(READY) ## set up, run the main job once on loopback, explain what happened
@@ -37,6 +37,10 @@ bench: $(READY) ## tokens per second, and the ratio to the crypto floor
 
 test-long: $(READY) ## the full counts, recorded in docs/evidence/
 	$(BIN)/python -m pytest -q -m long
+
+fuzz: $(READY) ## ten minutes of coverage-guided fuzzing, counted in docs/evidence/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python -m tests.fuzz.atheris_campaign --seconds 600
 
 ##@ Set-up
 venv: $(READY) ## the set-up alone
