@@ -12,7 +12,7 @@ PERIOD = 1.0
 class Housekeeper:
     """Calls every chore once a second in one thread; a chore that fails is logged and tried again."""
 
-    def __init__(self, chores: Sequence[Callable[[], None]], *, period: float = PERIOD) -> None:
+    def __init__(self, chores: Sequence[Callable[[], object]], *, period: float = PERIOD) -> None:
         self._chores = tuple(chores)
         self._period = period
         self._stop = threading.Event()

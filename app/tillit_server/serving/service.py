@@ -20,6 +20,7 @@ from granian.log import LogLevels
 from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.logs import SERVER_LOGGING, set_up_logging
+from tillit_server.serving.connections import close_stuck
 from tillit_server.serving.supervisor import REFUSED, Supervisor
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.door import Door
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tillit.serving")
 
 BACKLOG = 1024
-CONNECTIONS = 768
-"""Open connections of a worker, idle ones included; more wait in the kernel."""
+CONNECTIONS = 512
+"""Open connections of a worker, idle ones included, each with a thread while it is asked something; more wait
+in the kernel."""
 MAX_HEADER_BYTES = 8_192
 HEADER_TIMEOUT_MS = 5_000
 GC_THRESHOLDS = (20_000, 20, 100)
@@ -56,10 +58,11 @@ def serve(settings: Settings) -> None:
         "tillit",
         address=settings.host,
         port=settings.port,
-        interface=Interfaces.RSGI,
+        interface=Interfaces.WSGI,
         workers=settings.workers,
         backlog=BACKLOG,
         backpressure=CONNECTIONS,
+        blocking_threads=CONNECTIONS,
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(
             header_read_timeout=HEADER_TIMEOUT_MS, keep_alive=True, max_buffer_size=MAX_HEADER_BYTES
@@ -114,10 +117,10 @@ def _load(settings: Settings, ready: Semaphore) -> Door:
         _log.error("worker cannot start", extra={"event": {"reason": str(error)}})
         raise SystemExit(TRY_AGAIN if isinstance(error, StorageUnavailable) else REFUSED) from None
     Finalize(None, installation.close, exitpriority=1)
-    door = Door(public_app(installation), threads=settings.threads, close=installation.close)
+    door = Door(public_app(installation), places=settings.threads)
     supervisor = multiprocessing.parent_process()
-    if supervisor is not None:
-        Housekeeper((partial(_leave_when_orphaned, supervisor.pid),))
+    chores = (partial(_leave_when_orphaned, supervisor), partial(close_stuck, settings.port))
+    Housekeeper(chores)
     # What is built lives as long as the worker: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
@@ -131,7 +134,7 @@ def _stopped_while_loading(number: int, frame: object) -> None:
     raise SystemExit(0)
 
 
-def _leave_when_orphaned(supervisor: int | None) -> None:
+def _leave_when_orphaned(supervisor: Any) -> None:
     """A worker whose supervisor was killed would hold the port and answer to nobody."""
-    if os.getppid() != supervisor:
+    if supervisor is not None and os.getppid() != supervisor.pid:
         os.kill(os.getpid(), signal.SIGTERM)
