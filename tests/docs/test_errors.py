@@ -58,12 +58,29 @@ def codes_in_source() -> set[str]:
     return by_form | {text for text in by_call if re.fullmatch(r"[a-z_]+", text)}
 
 
-def prefixes_in_source(*, remarks: bool) -> set[str]:
-    """The prefixes that calls name, without the letter that tells repeated rules apart."""
+def remarks_in_source() -> set[str]:
+    """The rules that calls of `Remark`, or of what makes either, name."""
+    texts = [text for name, texts in calls() if name in {"Remark", "_coded"} for text in texts]
+    return {match[0].rstrip("abc") for text in texts if (match := PREFIX.match(text))}
+
+
+def prefixes_in_source() -> set[str]:
+    """The prefixes in the code, without the letter that tells repeated rules apart."""
     found: set[str] = set()
-    for name, texts in calls():
-        wanted = name in {"Remark", "_coded"} if remarks else name not in NOT_REFUSALS
-        found |= {match[0].rstrip("abc") for text in texts if wanted and (match := PREFIX.match(text))}
+    waiting: list[ast.AST] = [node for node in nodes() if isinstance(node, ast.Module)]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in NOT_REFUSALS:
+            continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue  # a docstring
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and (match := PREFIX.match(node.value))
+        ):
+            found.add(match[0].rstrip("abc"))
+        waiting += ast.iter_child_nodes(node)
     return found
 
 
@@ -93,12 +110,12 @@ def test_codes_of_a_document_source_are_those_of_the_verifier():
 
 def test_every_prefix_is_in_the_catalogue():
     """No prefix of a rule is missing on the page, and none is invented."""
-    assert set(refusing_prefixes()) == prefixes_in_source(remarks=False)
+    assert set(refusing_prefixes()) == prefixes_in_source()
 
 
 def test_every_remark_is_in_the_catalogue():
     """What is only remarked on is listed as that."""
-    assert first_column("### Remarks") == prefixes_in_source(remarks=True)
+    assert first_column("### Remarks") == remarks_in_source()
 
 
 def answers() -> set[tuple[str, str]]:
