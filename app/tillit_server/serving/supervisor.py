@@ -2,7 +2,7 @@
 
 Granian leaves when a worker dies twice within six seconds, can overlook one of two that die together, and on
 SIGHUP stops an old worker before the new one serves. Here a dead worker is replaced as long as the service
-runs (after a pause that grows when it dies at once), and a rolling restart waits for each new worker. The
+runs (after a pause that grows when it cannot start), and a rolling restart waits for each new worker. The
 service gives up in one case: no worker is left, and the last ones refused to start.
 """
 
@@ -44,7 +44,7 @@ class Supervisor(MPServer):
         method = "fork" if multiprocessing.get_start_method() == "fork" else "spawn"
         self.ready: Semaphore = multiprocessing.get_context(method).Semaphore(0)
         self._workers: list[Any] = self.wrks
-        self._deaths: dict[int, int] = {}
+        self._left: dict[int, int] = {}
         self._not_before: dict[int, float] = {}
 
     def _serve_loop(self, spawn_target: Spawn, target_loader: Load) -> None:
@@ -80,9 +80,10 @@ class Supervisor(MPServer):
         now = time.monotonic()
         if number not in self._not_before:
             worker = self._workers[number]
-            soon = now - worker.birth < SOON_SECONDS
-            deaths = self._deaths[number] = self._deaths.get(number, 0) + 1 if soon else 0
-            pause = min(MAX_PAUSE_SECONDS, 0.05 * 2**deaths) if soon else 0.0
+            # Who was killed was well a moment ago. Who left by itself is likely to leave again.
+            again = worker.inner.exitcode >= 0 and now - worker.birth < SOON_SECONDS
+            times = self._left[number] = self._left.get(number, 0) + 1 if again else 0
+            pause = min(MAX_PAUSE_SECONDS, 0.05 * 2**times) if again else 0.0
             self._not_before[number] = now + pause
             event = {"worker": number + 1, "exit": worker.inner.exitcode, "pause": pause}
             _log.error("worker died", extra={"event": event})
