@@ -42,9 +42,10 @@ def _require_sound_framing(environ: Mapping[str, Any]) -> None:
     """Nothing that two servers in a row could read differently (threat X5)."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         raise invalid_request("Transfer-Encoding: a body with a Content-Length needed")
-    # A server joins repeated headers with a comma, which no host can hold.
-    if "," in environ.get("HTTP_HOST", ""):
-        raise invalid_request("Host: given more than once")
+    # RFC 9112 §3.2: one Host. A server joins repeated headers with a comma, which no host can hold.
+    host = environ.get("HTTP_HOST", "")
+    if "," in host or (not host and environ.get("SERVER_PROTOCOL") == "HTTP/1.1"):
+        raise invalid_request("Host: needed, once")
 
 
 def _body(environ: Mapping[str, Any]) -> bytes:
