@@ -1,5 +1,6 @@
 """Persons' numbers of every series, organisation numbers, HPR, RESH and decision references."""
 
+from calendar import monthrange
 from datetime import UTC, datetime
 
 import pytest
@@ -164,3 +165,33 @@ def test_uuids_of_any_version_and_case():
     assert is_uuid("00000000-0000-0000-0000-000000000000")
     assert not is_uuid("{00000000-0000-0000-0000-000000000000}")
     assert not is_uuid("00000000000000000000000000000000")
+
+
+@given(number=st.from_regex(r"[0-9]{11}", fullmatch=True), fitting=st.booleans())
+def test_our_sums_agree_with_the_check_digits_of_stdnum(number: str, fitting: bool) -> None:
+    """A number is refused for its check digits exactly when stdnum computes others (before 2032)."""
+    if fitting:
+        number = number[:9] + fodselsnummer.calc_check_digit1(number[:9])[-1]
+        number += fodselsnummer.calc_check_digit2(number)[-1]
+    fits = number[9:] == (
+        fodselsnummer.calc_check_digit1(number[:9]) + fodselsnummer.calc_check_digit2(number[:10])
+    )
+    fault = read_person_number(number, now=NOW, synthetic=True).fault
+    assert (fault != "check digits do not fit") is fits
+
+
+@pytest.mark.parametrize("year", ["00", "01", "04", "99"])
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_date_exists_as_the_calendar_says(month: int, year: str) -> None:
+    """The last day of every month makes a number and the day after it none, leap years included."""
+    last = monthrange(2000 + int(year), month)[1]
+    for day in range(1, 40):
+        begin = f"{day:02}{month:02}{year}"
+        for serial in range(100, 200):
+            nine = f"{begin}{serial}"
+            first = fodselsnummer.calc_check_digit1(nine)
+            second = fodselsnummer.calc_check_digit2(nine + first) if len(first) == 1 else "10"
+            if len(second) == 1:
+                break
+        kind = person_number_kind(nine + first + second, now=NOW, synthetic=True)
+        assert kind is (F if day <= last else None)

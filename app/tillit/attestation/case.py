@@ -26,6 +26,7 @@ class Case:
         "_hpr_person",
         "_numbers",
         "_organisations",
+        "at_source",
         "attestation",
         "circumstances",
         "party",
@@ -38,16 +39,13 @@ class Case:
             raise RegisterUnavailable("no register")
         self.attestation = attestation
         self.party = party
+        self.at_source = party is Party.DOCUMENT_SOURCE
+        """Whether a document source judges the claim of a token."""
         self.circumstances = circumstances
         self.registers: Registers | None = circumstances.registers
         self._hpr_person: tuple[HprPerson | None] | None = None
         self._numbers: dict[tuple[str, bool], PersonNumber] = {}
         self._organisations: dict[str, Organisation | None] = {}
-
-    @property
-    def at_source(self) -> bool:
-        """Whether a document source judges the claim of a token."""
-        return self.party is Party.DOCUMENT_SOURCE
 
     @property
     def practitioner_number(self) -> str | None:

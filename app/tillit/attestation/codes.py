@@ -8,10 +8,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+
+from tillit.attestation.model import Coding
 
 CODE_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 """What a code of a partial list must look like."""
@@ -28,6 +30,13 @@ class CodeSystem:
     texts: Mapping[str, str]
     user_picked: frozenset[str]
     """Codes that a person picks by hand, so that `user_selected` ought to be true (X-12)."""
+    codings: Mapping[str, Coding] = field(init=False, repr=False, compare=False)
+    """Every known code as a token names it, with text and assigner."""
+
+    def __post_init__(self) -> None:
+        """Make the codings, once for all tokens."""
+        codings = {code: Coding(code, self.urn, text, self.assigner) for code, text in self.texts.items()}
+        object.__setattr__(self, "codings", codings)
 
     def accepts(self, code: str) -> bool:
         """Whether the code may be used: known, or well-formed in a list that is only partly known."""

@@ -1,5 +1,7 @@
 """What the trust anchor adds to an accepted attestation: names, texts, owners, HPR number (ATT-8, 29b)."""
 
+from functools import lru_cache
+
 from tillit.attestation.codes import CodeSystems
 from tillit.attestation.identifiers import SYSTEM_OF_KIND, kind_by_first_digits
 from tillit.attestation.model import Attestation, CareRelationship, Coding, Identifier, Patient, Practitioner
@@ -54,13 +56,13 @@ class _Units:
 
     def unit(self, value: Identifier) -> Identifier:
         entry = self._register.organisation(value.id)
-        return _owned(value.id, value.system, entry.name if entry else None)
+        return _unit(value.id, value.system, entry.name if entry else None)
 
     def department(self, value: Identifier) -> Identifier:
         if value.system != RESH_ID:
             return Identifier(value.id, value.system, value.name, self._legal_entity)
         entry = self._register.department(value.id)
-        return _owned(value.id, value.system, entry.name if entry else None)
+        return _unit(value.id, value.system, entry.name if entry else None)
 
 
 def _patient(patient: Patient, units: _Units) -> Patient:
@@ -81,8 +83,14 @@ def _owned(number: str, system: str, name: str | None = None) -> Identifier:
     return Identifier(number, system, name, AUTHORITIES.get(system))
 
 
+@lru_cache(maxsize=4096)
+def _unit(number: str, system: str, name: str | None) -> Identifier:
+    """Cached: units are public and few, and every attestation names several."""
+    return _owned(number, system, name)
+
+
 def _coding(coding: Coding, codes: CodeSystems) -> Coding:
-    listed = codes.system(coding.system)
+    listed = codes.systems.get(coding.system)
     if listed is None:
         return coding
-    return Coding(coding.code, coding.system, listed.texts.get(coding.code), listed.assigner)
+    return listed.codings.get(coding.code) or Coding(coding.code, coding.system, None, listed.assigner)

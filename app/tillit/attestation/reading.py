@@ -52,6 +52,10 @@ def _system_spellings() -> dict[str, str]:
 
 
 _SYSTEMS: Final = _system_spellings()
+_CODINGS: Final = {
+    (code, urn): Coding(code, urn) for urn, listed in code_systems().systems.items() for code in listed.texts
+}
+"""Every code we know, made once."""
 
 
 class Reader:
@@ -143,11 +147,10 @@ class Reader:
     def _identifier(
         self, parent: Mapping[str, Any], key: str, path: str, *, local_name: bool = False
     ) -> Identifier | None:
-        members = self._object(parent, key, path, _IDENTIFIER)
-        if members is None:
+        read = self._pair(parent, key, path, _IDENTIFIER, "id")
+        if read is None:
             return None
-        number = self._text(members, "id", path)
-        system = self._system(members, path)
+        members, number, system = read
         name = self._text(members, "name", path) if "name" in members else None
         authority = self._text(members, "authority", path) if "authority" in members else None
         if self.issued:
@@ -158,14 +161,31 @@ class Reader:
         return Identifier(number, system)
 
     def _coding(self, parent: Mapping[str, Any], key: str, path: str) -> Coding | None:
-        members = self._object(parent, key, path, _CODING)
-        if members is None:
+        read = self._pair(parent, key, path, _CODING, "code")
+        if read is None:
             return None
-        code = self._text(members, "code", path)
-        system = self._system(members, path)
+        members, code, system = read
         text = self._text(members, "text", path) if "text" in members else None
         assigner = self._text(members, "assigner", path) if "assigner" in members else None
-        return Coding(code, system, text, assigner) if self.issued else Coding(code, system)
+        if self.issued:
+            return Coding(code, system, text, assigner)
+        return _CODINGS.get((code, system)) or Coding(code, system)
+
+    def _pair(
+        self, parent: Mapping[str, Any], key: str, path: str, allowed: frozenset[str], first: str
+    ) -> tuple[Mapping[str, Any], str, str] | None:
+        """An object, its member `first` and its `system`: what an attestation has most of, so read in one."""
+        members: Mapping[str, Any] | None = parent.get(key)
+        if type(members) is not dict or not members.keys() <= allowed:
+            members = self._object(parent, key, path, allowed)
+            if members is None:
+                return None
+        value = members.get(first, "")
+        if type(value) is not str:
+            value = self._text(members, first, path)
+        sent = members.get("system")
+        system = _SYSTEMS.get(sent) if type(sent) is str else None
+        return members, value, system or self._system(members, path)
 
     def _decision(self, parent: Mapping[str, Any], path: str) -> Decision:
         members = self._object(parent, "decision_ref", path, _DECISION)

@@ -54,7 +54,8 @@ def parse_attestation(value: Any, *, carrier_iat: int, claim: str = "assertion_d
     attestation = reader.attestation(found, carrier_iat)
     if reader.faults and _too_deep(found):
         return None, (Violation("ATT-1", claim, _TOO_DEEP),), notes
-    return attestation, by_rule(reader.faults), (*notes, *reader.notes)
+    faults = by_rule(reader.faults) if reader.faults else ()
+    return attestation, faults, (*notes, *reader.notes)
 
 
 def from_claim(claim: Any) -> Attestation:

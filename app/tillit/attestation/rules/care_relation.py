@@ -27,7 +27,7 @@ def purpose_is_one_of_four(case: Case) -> Findings:
     """ATT-38, ATT-39, ATT-40, ATT-41: the purpose is given, and is one of the four the framework knows."""
     path = "care_relationship.purpose_of_use"
     purpose = case.attestation.care_relationship.purpose_of_use
-    if purpose == NO_CODE:
+    if not purpose.code and purpose == NO_CODE:
         return refuse("ATT-38", path, "missing")
     if purpose.system != PURPOSE_OF_USE:
         text = "not allowed" if purpose.system else "missing"
@@ -72,7 +72,7 @@ def decision_is_referred_to(case: Case) -> Findings:
     """ATT-47: the attestation points at a decision in the consumer's own log."""
     path = "care_relationship.decision_ref"
     decision = case.attestation.care_relationship.decision_ref
-    if decision == NO_DECISION:
+    if not decision.id and decision == NO_DECISION:
         return refuse("ATT-47", path, "missing")
     if not decision_id_valid(decision.id):
         return refuse("ATT-47", f"{path}.id", "1-64 letters, digits, _ or -, and no person's number")
@@ -85,7 +85,7 @@ def who_decided(case: Case) -> Findings:
     """ATT-48: `user_selected` says by a JSON boolean whether the practitioner or the system decided."""
     care = case.attestation.care_relationship
     decision = care.decision_ref
-    if decision == NO_DECISION:
+    if not decision.id and decision == NO_DECISION:
         return NOTHING
     path = "care_relationship.decision_ref.user_selected"
     if decision.user_selected is None:
@@ -109,10 +109,10 @@ def _coded(case: Case, rule: str, path: str, coding: Coding, allowed: Collection
         text = "not allowed" if coding.system else "missing"
         return refuse(rule, f"{path}.system", text, found=mention(coding.system))
     listed = case.circumstances.codes.system(coding.system)
+    if listed is not None and coding.code in listed.texts:
+        return NOTHING
     found = mention(coding.code)
     if not (listed.accepts(coding.code) if listed else CODE_FORM.fullmatch(coding.code)):
         name = coding.system.replace(":", ".").replace("/", ".").rpartition(".")[2]
         return refuse(rule, f"{path}.code", f"unknown in {name}" if coding.code else "missing", found=found)
-    if listed is None or coding.code not in listed.texts:
-        return (Remark(rule, f"{path}.code", f"{found or 'a code'} is in no list we know"),)
-    return NOTHING
+    return (Remark(rule, f"{path}.code", f"{found or 'a code'} is in no list we know"),)

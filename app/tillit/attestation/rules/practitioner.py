@@ -85,8 +85,8 @@ def authorization_is_registered(case: Case) -> Findings:
     if authorization.system != AUTHORIZATION:
         return wrong_system("ATT-32", path, authorization.system, AUTHORIZATION)
     known = case.circumstances.codes.system(AUTHORIZATION)
-    code = mention(authorization.code)
     if known is not None and not known.accepts(authorization.code):
+        code = mention(authorization.code)
         text = f"{code} is unknown in 9060" if code else "unknown in 9060"
         return refuse("ATT-32", f"{path}.code", text, found=code)
     if case.registers is None or case.practitioner_number is None:
@@ -94,6 +94,7 @@ def authorization_is_registered(case: Case) -> Findings:
     person = case.hpr_person(case.registers)
     if person is not None and authorization.code in person.authorizations:
         return NOTHING
+    code = mention(authorization.code)
     text = f"{code} is not registered for this user"
     return refuse("ATT-32", f"{path}.code", text, code=DENIED, found=code)
 
