@@ -22,11 +22,15 @@ _MULTI_VALUE = re.compile(r"NO:ORGNR:([^:]*)(?::([^:]*))?")
 
 @dataclass(frozen=True, slots=True)
 class Organisations:
-    """The organisation numbers of one request: parent, child and supplier."""
+    """The organisation numbers of one request: parent, child and supplier.
+
+    ``tolerances``: what the client's profile had to forgive, for the audit.
+    """
 
     parent: str | None
     child: str | None
     supplier: str | None
+    tolerances: tuple[str, ...] = ()
 
 
 def read_organisations(client: Client, detail: Mapping[str, Any] | None) -> Organisations:
@@ -47,7 +51,8 @@ def read_organisations(client: Client, detail: Mapping[str, Any] | None) -> Orga
             raise _refused("HID-1005", "value", "this client may not pass a parent number")
         if system not in allowed:
             raise _malformed("HID-1007", "system", f"{SINGLE_SYSTEM} needed")
-        return Organisations(fixed_parent, _child(client, value), client.supplier)
+        forgiven = ("lenient_organisation_system",) if system == LENIENT_SINGLE_SYSTEM else ()
+        return Organisations(fixed_parent, _child(client, value), client.supplier, forgiven)
     if system != MULTI_SYSTEM:
         raise _malformed("HID-1007", "system", f"{MULTI_SYSTEM} needed")
     match = _MULTI_VALUE.fullmatch(value)

@@ -78,12 +78,8 @@ def _events(known: "TokenFacts") -> list[Event]:
             assertion=assertion.token,
         )
     ]
-    if assertion.tolerances_used:
-        events.append(
-            ToleranceUsed(
-                client_id=client.id, tolerances=assertion.tolerances_used, assertion_jti=assertion.jti
-            )
-        )
+    if tolerances := _tolerances(known):
+        events.append(ToleranceUsed(client_id=client.id, tolerances=tolerances, assertion_jti=assertion.jti))
     if proof is not None and shares_key(known.authenticated_client, proof):
         events.append(KeyShared(client_id=client.id, jkt=proof.jkt))
     if purpose == BREAK_THE_GLASS:
@@ -97,3 +93,12 @@ def _events(known: "TokenFacts") -> list[Event]:
             )
         )
     return events
+
+
+def _tolerances(known: "TokenFacts") -> tuple[str, ...]:
+    """Everything that the client's profile forgave in this request, by name."""
+    return (
+        *known.authenticated_client.assertion.tolerances_used,
+        *known.accepted_attestation.organisations.tolerances,
+        *(() if known.fresh_proof else ("bearer_token",)),
+    )
