@@ -142,7 +142,7 @@ def _converted(given: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
         if name not in types:
             faults.append(f"{name}: unknown setting")
             continue
-        needed, convert = _CONVERTERS[str(types[name])]
+        needed, convert = _CONVERTERS[types[name]]
         try:
             values[name] = convert(raw)
         except (TypeError, ValueError, KeyError):
@@ -188,14 +188,14 @@ def _words(raw: object) -> tuple[str, ...]:
     raise TypeError
 
 
-_CONVERTERS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
-    "<class 'str'>": ("a text", _text),
-    "<class 'int'>": ("a whole number", _whole),
-    "<class 'float'>": ("a number", _number),
-    "<class 'bool'>": ("true or false", _boolean),
-    "<class 'pathlib.Path'>": ("a path", _path),
-    "pathlib.Path | None": ("a path", _path),
-    "tuple[str, ...]": ("a list of names", _words),
+_CONVERTERS: Mapping[object, tuple[str, Callable[[Any], Any]]] = {
+    str: ("a text", _text),
+    int: ("a whole number", _whole),
+    float: ("a number", _number),
+    bool: ("true or false", _boolean),
+    Path: ("a path", _path),
+    Path | None: ("a path", _path),
+    tuple[str, ...]: ("a list of names", _words),
 }
 
 # Compared so that a number that is none at all is outside, too.

@@ -6,6 +6,7 @@ up and written together. Settlements see what those before them did; a conflict 
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -51,8 +52,8 @@ class Committer:
         clock: Callable[[], float],
         housekeeper: Housekeeper,
     ) -> None:
-        self._connection = connection
-        self._execute = connection.execute
+        # One cursor for all statements of a batch: every row that is asked for is read before the next.
+        self._execute = connection.cursor().execute
         self._linker = linker
         self._clock = clock
         self._housekeeper = housekeeper
@@ -89,14 +90,15 @@ class Committer:
     def _look_up(self, batch: Sequence[Prepared], state: _State) -> None:
         for chunk in _chunks([row.digest for work in batch for row in work.claims]):
             query = "SELECT low, high FROM pruned UNION ALL SELECT digest, until FROM once WHERE digest IN "
-            rows = self._execute(f"{query}({_marks(len(chunk))})", chunk).fetchall()
-            state.spent.update(row for row in rows if isinstance(row[0], bytes))
+            rows = self._execute(_asking(query, len(chunk)), chunk).fetchall()
+            if rows:
+                state.spent.update(row for row in rows if isinstance(row[0], bytes))
             state.forgotten = [row for row in rows if not isinstance(row[0], bytes)]
         digests = [row.digest for work in batch for row in work.redemptions]
         digests += [row.digest for work in batch for row in work.issues]
         for chunk in _chunks(digests):
             query = "SELECT digest, value, until, redeemed FROM ticket WHERE digest IN "
-            for digest, value, until, redeemed in self._execute(f"{query}({_marks(len(chunk))})", chunk):
+            for digest, value, until, redeemed in self._execute(_asking(query, len(chunk)), chunk):
                 state.tickets[digest] = _TicketState(value, until, bool(redeemed))
 
     def _judge(self, work: Prepared, state: _State, now: float) -> Conflict | None:
@@ -200,33 +202,49 @@ class Committer:
 
     def _forget(self, period: str) -> int:
         return self._execute(
-            "DELETE FROM label WHERE period = ?1 AND (label, id) IN"
-            " (SELECT label, id FROM label WHERE period = ?1 LIMIT ?2)",
-            (period, _FORGET_ROWS),
+            "DELETE FROM label WHERE period = ? AND (label, id) IN"
+            " (SELECT label, id FROM label WHERE period = ? LIMIT ?)",
+            (period, period, _FORGET_ROWS),
         ).rowcount
 
     def _write(self, state: _State) -> None:
         upsert = " ON CONFLICT DO UPDATE SET until = excluded.until"
-        self._insert("INSERT INTO once VALUES ", upsert, list(state.new_spent.items()))
-        rows = [(digest, *ticket) for digest, ticket in state.new_tickets.items()]
-        upsert += ", value = excluded.value, redeemed = excluded.redeemed"
-        self._insert("INSERT INTO ticket VALUES ", upsert, rows)
-        self._insert("INSERT INTO journal VALUES ", "", state.entries)
-        self._insert("INSERT INTO label VALUES ", " ON CONFLICT DO NOTHING", state.labels)
+        if state.new_spent:
+            self._insert("INSERT INTO once VALUES ", upsert, list(state.new_spent.items()))
+        if state.new_tickets:
+            rows = [(digest, *ticket) for digest, ticket in state.new_tickets.items()]
+            upsert += ", value = excluded.value, redeemed = excluded.redeemed"
+            self._insert("INSERT INTO ticket VALUES ", upsert, rows)
+        if state.entries:
+            self._insert("INSERT INTO journal VALUES ", "", state.entries)
+        if state.labels:
+            self._insert("INSERT INTO label VALUES ", " ON CONFLICT DO NOTHING", state.labels)
 
     def _insert(self, start: str, end: str, rows: Sequence[tuple[Any, ...]]) -> None:
         for chunk in _chunks(rows):
-            one = f"({_marks(len(chunk[0]))})"
-            self._execute(start + ",".join([one] * len(chunk)) + end, tuple(chain.from_iterable(chunk)))
+            statement = _inserting(start, len(chunk[0]), len(chunk), end)
+            self._execute(statement, tuple(chain.from_iterable(chunk)))
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
     """Cut into powers of two, so that few different statements stay prepared."""
-    start = 0
-    while start < len(rows):
-        size = min(_CHUNK, 1 << ((len(rows) - start).bit_length() - 1))
+    start, end = 0, len(rows)
+    while start < end:
+        size = min(_CHUNK, 1 << ((end - start).bit_length() - 1))
         yield rows[start : start + size]
         start += size
+
+
+@cache
+def _asking(query: str, count: int) -> str:
+    """A query that ends in IN, for `count` values; made once, so that SQLite's own cache knows the text."""
+    return f"{query}({_marks(count)})"
+
+
+@cache
+def _inserting(start: str, width: int, count: int, end: str) -> str:
+    """An insertion of `count` rows of `width` values."""
+    return start + ",".join([f"({_marks(width)})"] * count) + end
 
 
 def _marks(count: int) -> str:
