@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tillit import __version__
@@ -85,7 +86,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         clock = make_clock(settings.clock)
         apis = load_apis(settings.config / "apis")
         registers = load_registers(settings.config / "registers")
-        settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_data_directory(settings.data)
         custody = _open_custody(settings)
         slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
         secrets, store, founded = _open_store(settings, custody, clock, slot)
@@ -199,6 +200,13 @@ def _alarm(audit: AuditLog) -> Callable[[str, str, str, int], None]:
             audit.record(alarm, durable=False)
 
     return on_change
+
+
+def _make_data_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError([f"data: {path} cannot be made ({error.strerror})"]) from error
 
 
 def _sow(settings: Settings, services: Services) -> None:

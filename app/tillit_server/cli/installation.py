@@ -93,4 +93,4 @@ def refusing_to_start() -> Iterator[None]:
     try:
         yield
     except UNUSABLE as error:
-        fail(f"tillit: refusing to start: {error}", UNREADABLE)
+        fail(f"tillit: refusing to start: {' '.join(str(error).split())}", UNREADABLE)

@@ -86,8 +86,11 @@ class ApiRegistry:
 
 
 def load_apis(directory: Path) -> ApiRegistry:
-    """Read every ``*.toml`` of ``directory``. Raises ``ApiConfigError``."""
-    return ApiRegistry(tuple(_apis_of(sorted(directory.glob("*.toml")))))
+    """Read every ``*.toml`` of ``directory``. Raises ``ApiConfigError``, also when there is no API at all."""
+    apis = tuple(_apis_of(sorted(directory.glob("*.toml"))))
+    if not apis:
+        raise ApiConfigError("apis: no API is defined, so there is nothing to make tokens for")
+    return ApiRegistry(apis)
 
 
 def _apis_of(paths: Iterable[Path]) -> Iterable[Api]:
@@ -95,9 +98,15 @@ def _apis_of(paths: Iterable[Path]) -> Iterable[Api]:
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ApiConfigError(f"{path.name}: {error}") from error
-        for entry in document.get("api", []):
-            yield _api(entry, path.name)
+            raise ApiConfigError(f"apis/{path.name}: {error}") from error
+        entries = document.get("api")
+        if set(document) != {"api"} or not isinstance(entries, list):
+            raise ApiConfigError(f"apis/{path.name}: tables called [[api]] needed, and nothing else")
+        for entry in entries:
+            try:
+                yield _api(entry, f"apis/{path.name}")
+            except (TypeError, AttributeError) as error:
+                raise ApiConfigError(f"apis/{path.name}: a member is of the wrong kind") from error
 
 
 def _api(entry: Mapping[str, Any], source: str) -> Api:
