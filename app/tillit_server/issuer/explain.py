@@ -8,12 +8,14 @@ client, and of rules that ask a register it tells the id only.
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tillit.attestation.findings import Violation
 from tillit.attestation.rows import Register
 from tillit.attestation.rulebook import RULE_PACK_VERSION, RULES
 from tillit.protocol.errors import OAuthError
 from tillit_server.audit.events import RequestExplained
 from tillit_server.issuer.answers import NO_STORE, Answer
 from tillit_server.issuer.attesting import AttestationRefused
+from tillit_server.issuer.minting import token_lifetime
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import single_use_ids
@@ -105,14 +107,15 @@ def _report(known: TokenFacts, outcomes: tuple[Outcome[TokenFacts], ...]) -> dic
         "steps": [_step(outcome, dev=known.services.dev) for outcome in outcomes],
     }
     if first and first.finding:
-        report |= {"refused_by": first.step, "error": first.finding.code}
-        report["error_description"] = first.finding.description
+        report["refused_by"] = first.step
+        if not _tells_of_a_register(first, dev=known.services.dev):
+            report |= {"error": first.finding.code, "error_description": first.finding.description}
     else:
         target, attested = known.narrowed_scope, known.accepted_attestation
         report["would_grant"] = {
             "scope": " ".join(target.scopes),
             "audience": target.api.audience,
-            "lifetime": target.api.token_lifetime,
+            "lifetime": token_lifetime(target, attested, known.now),
             "attested": attested.attestation is not None,
         }
     return report
@@ -124,27 +127,34 @@ def _step(outcome: Outcome[TokenFacts], *, dev: bool) -> dict[str, Any]:
         step["needs"] = outcome.needs
     if outcome.finding:
         step |= _finding(outcome.finding)
-    violations = outcome.error.violations if isinstance(outcome.error, AttestationRefused) else ()
-    if violations:
-        step["findings"] = [
-            {"rule": violation.rule}
-            if not dev and violation.rule in _ASKS_A_REGISTER
-            else {
-                "rule": violation.rule,
-                "error": violation.code,
-                "pointer": violation.pointer,
-                "description": violation.description,
-                **_present(
-                    expected=violation.expected,
-                    found=violation.found,
-                    clock_difference=violation.clock_difference,
-                ),
-            }
-            for violation in violations
-        ]
-        if not dev and violations[0].rule in _ASKS_A_REGISTER:
-            step = {name: step[name] for name in ("step", "verdict", "rule", "findings")}
+    if _tells_of_a_register(outcome, dev=dev):
+        step = {name: step[name] for name in ("step", "verdict", "rule")}
+    if violations := _violations(outcome):
+        step["findings"] = [_violation(violation, dev=dev) for violation in violations]
     return step
+
+
+def _violations(outcome: Outcome[TokenFacts]) -> tuple[Violation, ...]:
+    return outcome.error.violations if isinstance(outcome.error, AttestationRefused) else ()
+
+
+def _tells_of_a_register(outcome: Outcome[TokenFacts], *, dev: bool) -> bool:
+    """Whether what this step says first is what a register holds, which only development mode tells."""
+    return not dev and any(violation.rule in _ASKS_A_REGISTER for violation in _violations(outcome)[:1])
+
+
+def _violation(violation: Violation, *, dev: bool) -> dict[str, Any]:
+    if not dev and violation.rule in _ASKS_A_REGISTER:
+        return {"rule": violation.rule}
+    return {
+        "rule": violation.rule,
+        "error": violation.code,
+        "pointer": violation.pointer,
+        "description": violation.description,
+        **_present(
+            expected=violation.expected, found=violation.found, clock_difference=violation.clock_difference
+        ),
+    }
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -36,6 +36,12 @@ class MintedToken:
     claims: dict[str, Any]
 
 
+def token_lifetime(target: Target, attested: Attested, now: float) -> int:
+    """Seconds a token lives: as its API says, and never longer than its attestation (ATT-58b)."""
+    lifetime = target.api.token_lifetime
+    return lifetime if attested.expires_at is None else min(lifetime, attested.expires_at - int(now))
+
+
 def mint_access_token(
     client: Client,
     target: Target,
@@ -50,16 +56,14 @@ def mint_access_token(
 
     It never outlives its attestation (ATT-58b). Raises ``OAuthError`` when less than a second would be left.
     """
-    lifetime = target.api.token_lifetime
-    if attested.expires_at is not None:
-        lifetime = min(lifetime, attested.expires_at - int(now))
-        if lifetime < 1:
-            raise OAuthError(
-                "invalid_authorization_details",
-                "ATT-58: toa: attestation_has_expired: no lifetime is left for a token",
-                rule="ATT-58",
-                pointer="/toa",
-            )
+    lifetime = token_lifetime(target, attested, now)
+    if lifetime < 1:
+        raise OAuthError(
+            "invalid_authorization_details",
+            "ATT-58: toa: attestation_has_expired: no lifetime is left for a token",
+            rule="ATT-58",
+            pointer="/toa",
+        )
     claims = access_token_claims(
         issuer=services.issuer,
         subject=basis.subject,

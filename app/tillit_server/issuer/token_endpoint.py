@@ -63,7 +63,8 @@ def fresh_proof(known: TokenFacts) -> Proof | None:
 
 def allowed_grant(known: TokenFacts) -> None:
     """``unauthorized_client`` (RFC 6749 §5.2)."""
-    if known.request.form["grant_type"] not in known.authenticated_client.client.grants:
+    registered = known.authenticated_client.client.grants
+    if known.known_grant not in [grant for name, grant in GRANTS.items() if name in registered]:
         raise OAuthError(
             "unauthorized_client", "grant_type: not allowed for this client", pointer="grant_type"
         )
@@ -74,14 +75,11 @@ def unseen(known: TokenFacts) -> None:
     assertion = known.authenticated_client.assertion
     if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
         raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
-    spent = None
-    # The ids of a request are spent together. Looked at from the last to the first, a request that is sent
-    # again while it is being settled has always spent its first id too: every loser hears the same.
-    for claim in reversed(single_use_ids(known.authenticated_client, known.fresh_proof)):
-        if known.services.store.seen(claim.space, claim.key):
-            spent = claim.space
+    # The ids of a request are spent together and looked at together: a request that is sent again while it is
+    # being settled has always spent its first id too, so every loser hears the same.
+    spent = known.services.store.first_seen(single_use_ids(known.authenticated_client, known.fresh_proof))
     if spent is not None:
-        raise replayed(spent)
+        raise replayed(spent.space)
 
 
 def basis_of_grant(known: TokenFacts) -> Basis:
