@@ -102,7 +102,7 @@ def load_settings(
     if values.get("dev"):
         values.setdefault("issuer", f"http://127.0.0.1:{values.get('port', DEFAULT_PORT)}")
         values.setdefault("synthetic_identifiers", True)
-    faults += [f"{name}: needed" for name in ("issuer", "data") if name not in values]
+    faults += [f"{name}: needed" for name in ("issuer", "data") if name not in {*values, *given}]
     if faults:
         raise SettingsError(faults)
     settings = Settings(**values)
