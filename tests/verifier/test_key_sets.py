@@ -50,7 +50,21 @@ JWK = dict(generate_key("ES256").public.jwk)
         json.dumps({"keys": [private_jwk(generate_key("ES256"))]}).encode(),
         b'{"keys":[' + b" " * 600_000 + b"]}",
     ],
-    ids=str,
+    ids=(
+        "empty",
+        "an array",
+        "no keys member",
+        "keys an object",
+        "no keys",
+        "keys twice",
+        "byte order mark",
+        "too deep",
+        "one kid twice",
+        "too many keys",
+        "for encryption only",
+        "a private key",
+        "too large",
+    ),
 )
 def test_k6_a_key_set_that_is_none(world, document):
     """An empty, ambiguous, huge or leaking key set is no key set; the last good one stays."""
