@@ -33,6 +33,19 @@ def test_seen_looks_without_spending(store: Any) -> None:
     assert not store.seen("assertion", "p")
 
 
+def test_one_look_finds_the_first_spent_of_several(store: Any) -> None:
+    """`first_seen` names the first spent id in the order asked, spends nothing, and finds none among none."""
+    ids = [Claim("assertion", "a", START + 60), Claim("proof", "p", START + 60), Claim("proof", "a", START)]
+    assert store.first_seen(ids) is None
+    assert store.first_seen(()) is None
+    assert store.once.claim("proof", "a", START + 60)
+    assert store.first_seen(ids) is ids[2]
+    assert store.once.claim("proof", "p", START + 60)
+    assert store.first_seen(ids) is ids[1]
+    assert store.first_seen(ids[::-1]) is ids[2]
+    assert not store.seen("assertion", "a")
+
+
 def test_keys_are_bytes_not_letters(store: Any) -> None:
     """Identifiers that differ in case, normal form or a NUL are different, and odd ones do no harm."""
     odd = ["\u00e5", "a\u030a", "A", "a", "a\0", "", "\ud800", "' OR 1=1 --", "x" * 100_000]

@@ -262,6 +262,12 @@ class Store(Protocol):
     def seen(self, space: str, key: str) -> bool:
         """A look, not a judgement: True when the id is already spent. Raises `StorageUnavailable`."""
 
+    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
+        """One look for several ids, all at one moment: the first of them that is already spent, or None.
+
+        As `seen`, it spends nothing and takes no notice of `until`. Raises `StorageUnavailable`.
+        """
+
     def ping(self) -> None:
         """Read something. Raises `StorageUnavailable`."""
 

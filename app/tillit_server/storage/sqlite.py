@@ -5,11 +5,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tillit_server.storage.group_commit import GroupCommit
 from tillit_server.storage.ports import (
+    Claim,
     Journal,
     Linker,
     Once,
@@ -95,6 +96,10 @@ class SqliteStore:
     def seen(self, space: str, key: str) -> bool:
         """A look, not a judgement: True when the id is already spent."""
         return self._once.seen(space, key)
+
+    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
+        """One look for several ids: the first of them that is already spent."""
+        return self._once.first_seen(claims)
 
     def ping(self) -> None:
         """Read something. Raises `StorageUnavailable`."""

@@ -90,7 +90,7 @@ class Committer:
     def _look_up(self, batch: Sequence[Prepared], state: _State) -> None:
         for chunk in _chunks([row.digest for work in batch for row in work.claims]):
             query = "SELECT low, high FROM pruned UNION ALL SELECT digest, until FROM once WHERE digest IN "
-            rows = self._execute(_asking(query, len(chunk)), chunk).fetchall()
+            rows = self._execute(asking(query, len(chunk)), chunk).fetchall()
             if rows:
                 state.spent.update(row for row in rows if isinstance(row[0], bytes))
             state.forgotten = [row for row in rows if not isinstance(row[0], bytes)]
@@ -98,14 +98,17 @@ class Committer:
         digests += [row.digest for work in batch for row in work.issues]
         for chunk in _chunks(digests):
             query = "SELECT digest, value, until, redeemed FROM ticket WHERE digest IN "
-            for digest, value, until, redeemed in self._execute(_asking(query, len(chunk)), chunk):
+            for digest, value, until, redeemed in self._execute(asking(query, len(chunk)), chunk):
                 state.tickets[digest] = _TicketState(value, until, bool(redeemed))
 
     def _judge(self, work: Prepared, state: _State, now: float) -> Conflict | None:
         """The first conflict in the order of the port, or None."""
+        conflict = self._judge_claims(work, state, now)
+        # Most settlements claim and record, and nothing else.
+        if conflict is not None or not (work.redemptions or work.issues or work.puts):
+            return conflict
         return (
-            self._judge_claims(work, state, now)
-            or self._judge_redemptions(work, state, now)
+            self._judge_redemptions(work, state, now)
             or self._judge_issues(work, state, now)
             or self._judge_puts(work)
         )
@@ -119,7 +122,7 @@ class Committer:
             # but only by a token that lives longer: the first must stay spent whatever the clock does.
             if (spent is not None and not (spent + KEEP < now and spent < until)) or digest in own:
                 return Conflict(space, "spent")
-            if any(low <= until <= high for low, high in state.forgotten):
+            if state.forgotten and any(low <= until <= high for low, high in state.forgotten):
                 return Conflict(space, "forgotten")
             own.add(digest)
         return None
@@ -236,7 +239,7 @@ def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 @cache
-def _asking(query: str, count: int) -> str:
+def asking(query: str, count: int) -> str:
     """A query that ends in IN, for `count` values; made once, so that SQLite's own cache knows the text."""
     return f"{query}({_marks(count)})"
 

@@ -15,6 +15,10 @@ _CHECK_STEPS = 100_000
 _OPEN_TIMEOUT = 5.0
 _checked: set[tuple[int, ...]] = set()
 
+# Without an adapter of their own, bytes are asked at every use, by three failing look-ups, whether they would
+# rather be something else: two thousand instructions for each digest and each entry.
+sqlite3.register_adapter(bytes, bytes)
+
 _SCHEMA = """
 CREATE TABLE once (digest BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX once_until ON once (until);

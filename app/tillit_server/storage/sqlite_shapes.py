@@ -17,7 +17,7 @@ from tillit_server.storage.ports import (
     Settlement,
     Ticket,
 )
-from tillit_server.storage.sqlite_commit import SLOT_SHIFT
+from tillit_server.storage.sqlite_commit import SLOT_SHIFT, asking
 from tillit_server.storage.sqlite_housekeeping import KEEP
 from tillit_server.storage.sqlite_read import Readers
 from tillit_server.storage.sqlite_work import Prepared, Preparer
@@ -46,9 +46,17 @@ class SqliteOnce:
 
     def seen(self, space: str, key: str) -> bool:
         """Whether the id is spent, as far as a look can tell."""
-        digest = self._preparer.digest("once", space, key)
-        query = "SELECT 1 FROM once WHERE digest = ? AND until >= ?"
-        return bool(self._readers.rows(query, (digest, self._clock() - KEEP)))
+        return self.first_seen((Claim(space, key, 0.0),)) is not None
+
+    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
+        """The first of several ids that is spent, as far as one look can tell."""
+        digests = [self._preparer.claim_digest(claim.space, claim.key) for claim in claims]
+        query = asking("SELECT digest FROM once WHERE until >= ? AND digest IN ", len(digests))
+        rows = self._readers.rows(query, (self._clock() - KEEP, *digests))
+        if not rows:
+            return None
+        spent = {row[0] for row in rows}
+        return next(claim for claim, digest in zip(claims, digests, strict=True) if digest in spent)
 
 
 class SqliteTickets:
