@@ -22,6 +22,7 @@ from tillit_server.audit.checkpoints import known_heads
 class Told:
     """One request and what came back: a status, or 0 when the connection broke. Times are monotonic seconds."""
 
+    form: bytes
     assertion_jti: str
     status: int
     token_jti: str | None
@@ -74,10 +75,10 @@ def ask(ehr: SwiftEhr, connection: http.client.HTTPConnection) -> Told:
             status, said = _exchange(connection, body, headers)
     except (OSError, http.client.HTTPException) as error:
         connection.close()
-        return Told(jti, 0, None, began, time.monotonic(), repr(error).encode())
+        return Told(body, jti, 0, None, began, time.monotonic(), repr(error).encode())
     token = str(orjson.loads(said)["access_token"]) if status == 200 else None
     token_jti = str(read_jws(token).claims["jti"]) if token else None
-    return Told(jti, status, token_jti, began, time.monotonic(), said)
+    return Told(body, jti, status, token_jti, began, time.monotonic(), said)
 
 
 def _exchange(
@@ -111,6 +112,11 @@ def load(ehr: SwiftEhr, *, clients: int = 4, pause: float = 0.0) -> Iterator[Led
         over.set()
         for thread in threads:
             thread.join(30)
+
+
+def again(ehr: SwiftEhr, told: Told) -> int:
+    """Send the form of an earlier request once more, with a fresh proof; the status of the answer."""
+    return ehr.send(told.form, ehr.proof()).status
 
 
 def reconcile(ledger: Ledger, backstage: Backstage, client_id: str) -> dict[str, int]:

@@ -1,0 +1,195 @@
+"""S6, S7, U3: while the store cannot write, no token leaves; keys are served; all is well as soon as it can again."""
+
+import os
+import resource
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
+from support.ehr import Answer
+from support.load import load, reconcile
+from support.service import Service, http
+
+RECOVERY_SECONDS = 5.0
+ANSWER_SECONDS = 1.0
+PUBLISHED = ("/.well-known/openid-configuration", "/.well-known/openid-configuration/jwks")
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage]:
+    """A service of this file's own, whose store is taken away and given back."""
+    with Service(tmp_path_factory.mktemp("away") / "data") as running:
+        opened = Backstage(running)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def ehr(behind: Backstage) -> SwiftEhr:
+    """A client that nobody else uses."""
+    return behind.client()
+
+
+@contextmanager
+def locked_by_a_stranger(service: Service) -> Iterator[None]:
+    """Another process holds SQLite's exclusive lock."""
+    with closing(
+        sqlite3.connect(service.data / "tillit.sqlite", timeout=5, isolation_level=None)
+    ) as stranger:
+        stranger.execute("BEGIN EXCLUSIVE")
+        yield
+        stranger.execute("ROLLBACK")
+
+
+@contextmanager
+def over_quota(service: Service) -> Iterator[None]:
+    """No file of a worker may grow any more."""
+    workers = service.worker_pids()
+    limits = [resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in workers]
+    for pid, (_, hard) in zip(workers, limits, strict=True):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        for pid, limit in zip(workers, limits, strict=True):
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+
+
+@contextmanager
+def moved_away(service: Service) -> Iterator[None]:
+    """The file of the store is gone from its place, and comes back."""
+    file = service.data / "tillit.sqlite"
+    elsewhere = file.rename(service.data / "elsewhere")
+    try:
+        yield
+    finally:
+        elsewhere.rename(file)
+
+
+FAULTS = {"S6 a lock": locked_by_a_stranger, "S7 a quota": over_quota, "U3 no file": moved_away}
+
+NOTHING_WRITTEN = ("S6 a lock", "S7 a quota")
+"""What was written to a file that is no longer the store's stays spent: the safe side."""
+
+
+def asked(ehr: SwiftEhr, form: dict[str, str], proof: str) -> tuple[Answer, float]:
+    """The answer to a request, and how long it took."""
+    begun = time.monotonic()
+    answer = ehr.send(form, proof)
+    return answer, time.monotonic() - begun
+
+
+def published(service: Service) -> list[tuple[int, float]]:
+    """Status and duration of everything that is published."""
+    found = []
+    for path in PUBLISHED:
+        begun = time.monotonic()
+        status, _, _ = http("GET", service.issuer + path)
+        found.append((status, time.monotonic() - begun))
+    return found
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_s6_s7_u3_no_store_no_token(name: str, behind: Backstage, ehr: SwiftEhr):
+    """503 with Retry-After within a second, keys and metadata as ever; tokens again when it is back."""
+    service = behind.service
+    form, proof = ehr.form(ehr.assertion(), scope=SELF_SERVICE), ehr.proof()
+    with FAULTS[name](service):
+        answer, seconds = asked(ehr, form, proof)
+        documents = published(service)
+    assert (answer.status, answer.error) == (503, "temporarily_unavailable")
+    assert int(answer.headers["Retry-After"]) in range(1, 10)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert set(answer.json) == {"error", "error_description", "error_id"}
+    assert seconds < ANSWER_SECONDS + 0.5
+    assert all(status == 200 and took < ANSWER_SECONDS for status, took in documents), documents
+    if name in NOTHING_WRITTEN:  # then nothing is spent, and nothing has to be made again
+        assert eventually(lambda: ehr.send(form, proof).status == 200, seconds=RECOVERY_SECONDS)
+        assert len(behind.entries("issuer.token.issued", client_id=ehr.client_id)) == 1
+    else:
+        assert eventually(lambda: ehr.token(None, scope=SELF_SERVICE).status == 200, seconds=RECOVERY_SECONDS)
+
+
+def test_s6_a_crowd_at_a_locked_store_starves_nobody(behind: Backstage, ehr: SwiftEhr):
+    """Fifty requests that wait for the store are all answered 503 in about a second, and do not delay the keys."""
+    requests = [(ehr.form(ehr.assertion(), scope=SELF_SERVICE), ehr.proof()) for _ in range(50)]
+    answers: list[tuple[int, float]] = []
+
+    def go(form: dict[str, str], proof: str) -> None:
+        answer, seconds = asked(ehr, form, proof)
+        answers.append((answer.status, seconds))
+
+    with locked_by_a_stranger(behind.service):
+        threads = [threading.Thread(target=go, args=request) for request in requests]
+        for thread in threads:
+            thread.start()
+        documents = published(behind.service)
+        for thread in threads:
+            thread.join(20)
+    assert {status for status, _ in answers} == {503}
+    # So many are judged at once in each worker; the others wait for their place first.
+    assert max(seconds for _, seconds in answers) < 4 * ANSWER_SECONDS
+    assert all(status == 200 and took < ANSWER_SECONDS for status, took in documents), documents
+
+
+def test_u3_s6_s7_no_token_is_out_without_its_entry(behind: Backstage, ehr: SwiftEhr):
+    """The store is taken away again and again under load: every token a client holds is in the audit, once."""
+    with load(ehr, clients=4) as ledger:
+        for fault in (*FAULTS.values(), locked_by_a_stranger, over_quota):
+            before = len(ledger.told)
+            assert eventually(lambda before=before: ledger.counts[200] and len(ledger.told) > before + 10)
+            with fault(behind.service):
+                told = ledger.counts[503]
+                assert eventually(lambda told=told: ledger.counts[503] > told + 3)
+            back = time.monotonic()
+            assert eventually(
+                lambda back=back: any(told.status == 200 for told in ledger.since(back)),
+                seconds=RECOVERY_SECONDS,
+            )
+    assert set(ledger.counts) == {200, 503}, ledger.counts
+    problems = reconcile(ledger, behind, ehr.client_id)
+    assert not any(problems.values()), problems
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root can make a small disk; a quota stands in for it above")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+def test_s7_u3_a_disk_that_is_really_full(small_disk: Path):
+    """On a full disk no token leaves and the keys are served; with room again, tokens within 5 s, without a restart."""
+    with Service(small_disk / "data") as service:
+        behind = Backstage(service)
+        ehr = behind.client()
+        filler = small_disk / "filler"
+        with load(ehr, clients=2) as ledger:
+            assert eventually(lambda: ledger.counts[200] > 5)
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            assert eventually(lambda: ledger.counts[503] > 5, seconds=10)
+            assert all(status == 200 for status, _ in published(service))
+            filler.unlink()
+            back = time.monotonic()
+            assert eventually(
+                lambda: any(told.status == 200 for told in ledger.since(back)), seconds=RECOVERY_SECONDS
+            )
+        assert set(ledger.counts) == {200, 503}, ledger.counts
+        problems = reconcile(ledger, behind, ehr.client_id)
+        behind.close()
+    assert not any(problems.values()), problems
