@@ -83,6 +83,9 @@ def _members(event: Event, names: tuple[str, ...], cap: int) -> dict[str, Any]:
         # The usual cases first: every token is written down, so this is on the path of each.
         if (kind is str and len(value) <= cap and value.isascii()) or kind is int or kind is bool:
             members[name] = value
+        elif kind is tuple:
+            if value:
+                members[name] = [_capped(v, cap) for v in value[:_MAX_ITEMS]]
         elif value is not None and value not in ((), {}):
             members[name] = _capped(value, cap)
     return members
@@ -94,8 +97,8 @@ def _capped(value: Any, cap: int) -> Any:
             value = value[:cap] + _CUT
         # A lone surrogate cannot be written as UTF-8; it must not cost us the entry.
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, Mapping):
-        return {_capped(str(k), cap): _capped(v, cap) for k, v in list(value.items())[:_MAX_ITEMS]}
     if isinstance(value, tuple | list):
         return [_capped(v, cap) for v in value[:_MAX_ITEMS]]
+    if isinstance(value, Mapping):
+        return {_capped(str(k), cap): _capped(v, cap) for k, v in list(value.items())[:_MAX_ITEMS]}
     return value

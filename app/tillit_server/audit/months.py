@@ -4,6 +4,7 @@ import base64
 import secrets
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import count
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,7 +17,13 @@ _KEY_BYTES = 32
 
 def month_of(now: float) -> str:
     """The UTC month of an instant, `2026-11`."""
-    moment = time.gmtime(now)
+    return _month_of_hour(int(now // 3600))
+
+
+@lru_cache(maxsize=16)
+def _month_of_hour(hour: int) -> str:
+    # Every entry names its month, and months begin on the hour.
+    moment = time.gmtime(hour * 3600)
     return f"{moment.tm_year:04}-{moment.tm_mon:02}"
 
 

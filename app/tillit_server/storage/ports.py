@@ -265,7 +265,8 @@ class Store(Protocol):
     def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
         """One look for several ids, all at one moment: the first of them that is already spent, or None.
 
-        As `seen`, it spends nothing and takes no notice of `until`. Raises `StorageUnavailable`.
+        As `seen`, it spends nothing and takes no notice of `until`; it is for the ids of one request, a
+        handful. Raises `StorageUnavailable`.
         """
 
     def ping(self) -> None:

@@ -17,7 +17,7 @@ from tillit_server.storage.ports import (
     Settlement,
     Ticket,
 )
-from tillit_server.storage.sqlite_commit import SLOT_SHIFT, asking
+from tillit_server.storage.sqlite_commit import ONCE, SLOT_SHIFT, asking
 from tillit_server.storage.sqlite_housekeeping import KEEP
 from tillit_server.storage.sqlite_read import Readers
 from tillit_server.storage.sqlite_work import Prepared, Preparer
@@ -51,12 +51,13 @@ class SqliteOnce:
     def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
         """The first of several ids that is spent, as far as one look can tell."""
         digests = [self._preparer.claim_digest(claim.space, claim.key) for claim in claims]
-        query = asking("SELECT digest FROM once WHERE until >= ? AND digest IN ", len(digests))
-        rows = self._readers.rows(query, (self._clock() - KEEP, *digests))
+        rows = self._readers.rows(asking(ONCE, len(digests)), digests)
         if not rows:
             return None
-        spent = {row[0] for row in rows}
-        return next(claim for claim, digest in zip(claims, digests, strict=True) if digest in spent)
+        oldest = self._clock() - KEEP
+        spent = {digest for digest, until in rows if until >= oldest}
+        found = (claim for claim, digest in zip(claims, digests, strict=True) if digest in spent)
+        return next(found, None)
 
 
 class SqliteTickets:
