@@ -6,6 +6,8 @@ from support.backstage import Timeline
 from support.ehr import Answer, attestation
 from support.tokens_seen import attested
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 
 def aged(timeline: Timeline, age: int) -> Answer:
     """The answer to an attestation of that age, in seconds."""

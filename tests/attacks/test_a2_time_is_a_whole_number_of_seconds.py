@@ -11,6 +11,8 @@ from support.intakes import CARRIER, INVALID_CLIENT, claims, header
 from support.tokens import compact
 from support.tokens_seen import attested
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 
 def with_toa(ehr: Ehr, toa: Any, **changes: Any) -> Answer:
     details = {**attestation(), **({} if toa is ... else {"toa": toa})}

@@ -13,6 +13,8 @@ from support.intakes import ASSERTION, PROOF, proper_refusal
 from support.service import Service
 from support.wire import Lane
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 
 def replay(ehr: Ehr, assertion: str) -> Answer:
     """The same assertion in a request that is new in everything else."""

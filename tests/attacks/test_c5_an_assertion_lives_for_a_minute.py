@@ -8,6 +8,8 @@ from support.backstage import Timeline
 from support.ehr import Answer
 from support.intakes import ASSERTION, INVALID_CLIENT, present
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 # Seconds from the server's clock.
 REFUSED: dict[str, dict[str, Any]] = {
     "exp missing": {"exp": ...},

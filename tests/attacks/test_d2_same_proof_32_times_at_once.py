@@ -7,6 +7,8 @@ from support.ehr import Answer, Ehr
 from support.intakes import PROOF, proper_refusal
 from support.storms import STORMS, storm
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 ROUNDS, RUNNERS = 20, 32
 
 

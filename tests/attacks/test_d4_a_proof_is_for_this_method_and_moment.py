@@ -9,6 +9,8 @@ from support.ehr import Answer
 from support.intakes import PROOF, claims, header, present, proper_refusal, refuses_all
 from support.tokens import compact
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 ACCEPTED: dict[str, dict[str, Any]] = {
     "8 s ahead": {"iat": 8},
     "10 s ahead": {"iat": 10},

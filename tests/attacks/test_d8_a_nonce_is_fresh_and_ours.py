@@ -10,6 +10,8 @@ from support.ehr import Answer, Ehr
 from support.intakes import well_formed
 from support.wire import Lane
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 SLOT = 120
 
 

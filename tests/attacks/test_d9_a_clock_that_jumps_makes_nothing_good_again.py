@@ -6,6 +6,8 @@ from support.backstage import SELF_SERVICE, Timeline
 from support.ehr import Ehr
 from support.intakes import ASSERTION, PROOF, proper_refusal
 
+pytestmark = pytest.mark.xdist_group("timeline")
+
 
 def refused_both(ehr: Ehr, assertion: str, proof: str) -> bool:
     """Whether the assertion is refused with a new proof, and the proof with a new assertion."""

@@ -11,6 +11,8 @@ from support.tokens_seen import verified
 from tillit.client import Client
 from tillit.verifier import Verifier
 
+pytestmark = pytest.mark.xdist_group("issuer with a path")
+
 PATH = "/sub/idp"
 
 

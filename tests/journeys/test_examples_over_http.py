@@ -16,6 +16,8 @@ from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.dpop import make_proof
 from tillit.verifier import Verifier
 
+pytestmark = pytest.mark.xdist_group("examples")
+
 EXAMPLES = Path(__file__).parents[1] / "vectors" / "attestation" / "examples"
 SIGNED, RECEIVED = 1768465800, 1768465812
 AUDIENCE = "nhn:phr"

@@ -11,6 +11,8 @@ from support.ehr import ATTESTATION, CARE_RELATION, ORGNR, RESH, attestation
 from support.service import Service
 from support.tokens_seen import attested
 
+pytestmark = pytest.mark.xdist_group("one change")
+
 NOW = 1768465800
 INVALID, DENIED = "invalid_authorization_details", "access_denied"
 HNR, CODES = "urn:oid:2.16.578.1.12.4.1.4.3", "urn:oid:2.16.578.1.12.4.1.1.9060"

@@ -52,6 +52,7 @@ class Backstage:
         self.installation = build(load_settings(flags=flags))
         self.services = self.installation.services
         self._clients = 0
+        self._entries: dict[int, list[AuditEntry]] = {}
 
     def close(self) -> None:
         """Let go of the installation."""
@@ -99,7 +100,8 @@ class Backstage:
         return eventually(lambda: self.entries(event, **members))
 
     def _slot(self, slot: int) -> list[AuditEntry]:
-        entries: list[AuditEntry] = []
+        """All entries of a slot; what was read before is not read again, for it never changes."""
+        entries = self._entries.setdefault(slot, [])
         while page := self.services.audit.read(slot, after=entries[-1].seq if entries else 0):
             entries += page
         return entries
