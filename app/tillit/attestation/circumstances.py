@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from tillit.attestation.codes import CodeSystems, code_systems
+from tillit.attestation.quick import quick
 from tillit.attestation.registers import Registers
 from tillit.attestation.systems import CARE_RELATION, IPLOS
 
@@ -23,6 +24,7 @@ class Party(StrEnum):
     """The enterprise that holds the record: judges the claim of a verified token."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """What the caller of `judge` knows. Every default is the stricter or the more ordinary choice."""

@@ -7,10 +7,13 @@ framework allows none. An attestation that `judge` accepted has no empty value l
 
 from dataclasses import dataclass, field
 
+from tillit.attestation.quick import quick
+
 LIFETIME = 3600
 """Seconds an attestation can be used after `toa` (ATT-58b, ATT-58c)."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """Something with a number in a register: a person, an enterprise, a unit.
@@ -49,6 +52,7 @@ NO_TIME = -1
 """Stands for a `toa` that was sent but is no whole number of seconds."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Practitioner:
     """Who asks, and for which enterprise, place and unit."""
@@ -61,6 +65,7 @@ class Practitioner:
     department: Identifier | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CareRelationship:
     """Why the record is opened, and the decision that opened it at home."""
@@ -71,6 +76,7 @@ class CareRelationship:
     purpose_of_use_details: Coding | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Patient:
     """One patient, as far as the consumer says who it is and where the treatment takes place."""
@@ -80,6 +86,7 @@ class Patient:
     department: Identifier | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attestation:
     """An attested access context. `toa` is in Unix seconds."""
