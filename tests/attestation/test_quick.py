@@ -61,7 +61,7 @@ def test_it_stays_frozen_and_replaceable() -> None:
 
 def test_wrong_arguments_are_refused_as_ever() -> None:
     """Missing, unknown and unnamed arguments raise `TypeError`."""
-    for wrong in (Quick, partial(Quick, "a", fourth=4), partial(Named, "one", 2)):
+    for wrong in (Quick, partial(Quick, "a", fourth=4), partial(Named, "one", 2)):  # type: ignore[call-arg]
         with pytest.raises(TypeError):
             wrong()  # type: ignore[call-arg]
     assert Named(second=1).first == "one"
