@@ -20,7 +20,7 @@ from tillit_server.config import load_settings
 from tillit_server.storage.sqlite_commit import SLOT_SHIFT
 from tillit_server.wiring import CHECKPOINT, DATABASE, build
 
-PATIENT, PRACTITIONER, SOUGHT = "05825031016", "14857527039", "63714815050"
+PATIENT, PRACTITIONER, SOUGHT = "05825031016", "14857527039", "00000000000"
 JANUARY = calendar.timegm((2026, 1, 15, 12, 0, 0))
 
 
