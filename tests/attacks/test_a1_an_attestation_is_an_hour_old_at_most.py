@@ -28,8 +28,7 @@ def test_a1_from_sixty_minutes_on_it_is_refused_with_the_words_of_the_rule(age: 
     """At exactly sixty minutes no lifetime is left, beyond it the attestation has expired; no skew is allowed."""
     answer = aged(timeline, age)
     assert (answer.status, answer.error) == (400, "invalid_authorization_details")
-    assert answer.description.startswith("ATT-58: ")
-    assert "attestation_has_expired" in answer.description
+    assert answer.description.startswith("ATT-58: attestation_has_expired: toa is ")
 
 
 def test_a1_the_refusal_tells_operation_age_and_difference_of_the_clocks(timeline: Timeline):
