@@ -29,7 +29,7 @@ class JsonLines(logging.Formatter):
             "time": round(record.created, 3),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _capped(record.getMessage()),
+            "message": _capped(_message(record)),
         }
         event = getattr(record, "event", None)
         if isinstance(event, dict):
@@ -39,6 +39,14 @@ class JsonLines(logging.Formatter):
             line["exception"] = record.exc_info[0].__name__
             line["at"] = _place(record.exc_info[2])
         return _AWKWARD.sub(_escaped, orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode())
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        # A slip in a call of the log would cost the line, and write a traceback with its arguments instead.
+        return str(record.msg)
 
 
 def _escaped(found: re.Match[str]) -> str:

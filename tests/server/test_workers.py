@@ -14,6 +14,7 @@ import pytest
 from support.backstage import Backstage, SwiftEhr, eventually
 from support.evidence import record, setting
 from support.load import Ledger, ask, load, reconcile
+from support.log_lines import lines_of
 from support.processes import listeners, processes_of, waiting_for_a_lock
 from support.service import STOP_SECONDS, Service, http_json
 
@@ -129,7 +130,7 @@ def test_workers_share_one_file_and_write_a_chain_each(mortal: Mortal, behind: B
 
 def test_x1_workers_are_replaced_one_by_one_under_load(mortal: Mortal, behind: Backstage, ehr: SwiftEhr):
     """SIGHUP under load: every worker is new, no request that was taken in fails, and the audit is whole."""
-    with load(ehr, clients=CLIENTS, pause=0.01) as ledger:
+    with load(ehr, clients=CLIENTS, pause=0.01, repeat=True) as ledger:
         mortal.rolling_restart()
     assert_nobody_noticed(ledger, behind, ehr, restarts=1)
 
@@ -138,7 +139,7 @@ def test_x1_workers_are_replaced_one_by_one_under_load(mortal: Mortal, behind: B
 def test_x1_two_hundred_rolling_restarts(mortal: Mortal, behind: Backstage, ehr: SwiftEhr):
     """Rolling restarts under load at full length, recorded in the ledger."""
     begun = time.monotonic()
-    with load(ehr, clients=CLIENTS, pause=0.02) as ledger:
+    with load(ehr, clients=CLIENTS, pause=0.02, repeat=True) as ledger:
         for _ in range(RESTART_ROUNDS):
             mortal.rolling_restart()
     answers = {str(status or "closed unasked"): times for status, times in ledger.counts.items()}
@@ -159,6 +160,16 @@ def assert_nobody_noticed(ledger: Ledger, behind: Backstage, ehr: SwiftEhr, *, r
     assert not any(problems.values()), problems
     unasked = [told.assertion_jti for told in ledger.told if told.status == BROKEN]
     assert not any(behind.services.store.seen("assertion", f"{ehr.client_id} {jti}") for jti in unasked)
+
+
+def test_x6_the_servers_own_lines_are_like_ours(mortal: Mortal):
+    """What supervisor and production server say of workers that die and are replaced is one JSON object a line."""
+    victim = mortal.worker_pids()[0]
+    os.kill(victim, signal.SIGSEGV)
+    assert eventually(lambda: mortal.replaced({victim}))
+    entries = lines_of(mortal.log())
+    assert entries[0]["message"] == "serving"
+    assert {"tillit.serving", "_granian"} <= {entry["logger"] for entry in entries}
 
 
 def test_a_second_service_on_the_same_port_is_refused(mortal: Mortal, tmp_path: Path):
@@ -226,15 +237,15 @@ def workers_that_load_hear_it(service: Mortal) -> None:
 
 
 def workers_do_not_outlive_their_supervisor(service: Mortal) -> None:
-    """A supervisor that is killed leaves no worker that holds the port; the next start has it."""
+    """A supervisor that is killed leaves no worker that holds the port."""
     service.start()
     assert service.process is not None
     group = service.process.pid
     os.kill(group, signal.SIGKILL)
     service.process.wait(STOP_SECONDS)
     assert eventually(lambda: not processes_of(group), seconds=10)
-    service.start()
-    assert service.stop() == 0
+    assert listeners(service.port) == 0
+    service.process = None
 
 
 def test_a_broken_configuration_does_not_take_the_service_down(tmp_path: Path):

@@ -52,25 +52,25 @@ class Ledger:
         return [told for told in self.told if told.began >= instant]
 
 
-def ask(ehr: SwiftEhr, connection: http.client.HTTPConnection) -> Told:
+def ask(ehr: SwiftEhr, connection: http.client.HTTPConnection, *, repeat: bool = False) -> Told:
     """Ask for a token over a connection, with a fresh assertion and a fresh proof.
 
-    A connection that was used before and is found closed, without an answer begun, is opened again and the very
-    same request sent once more, as every HTTP client does (RFC 9112 section 9.3.1): had it been judged after
-    all, its ids would be spent, and the repetition refused.
+    With ``repeat``, a connection that was used before and is found closed, without an answer begun, is opened
+    again and the very same request sent once more, as HTTP clients do (RFC 9112 section 9.3.1): had it been
+    judged after all, its ids would be spent, and the repetition refused.
     """
     assertion = ehr.assertion()
     jti = str(read_jws(assertion, max_bytes=24_576).claims["jti"])
     body = urlencode(ehr.form(assertion, scope=SELF_SERVICE)).encode("ascii")
     headers = {"Content-Type": FORM, "DPoP": ehr.proof()}
     began = time.monotonic()
-    used = connection.sock is not None
+    repeat = repeat and connection.sock is not None
     try:
         try:
             status, said = _exchange(connection, body, headers)
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
             connection.close()
-            if not used:
+            if not repeat:
                 raise
             status, said = _exchange(connection, body, headers)
     except (OSError, http.client.HTTPException) as error:
@@ -90,7 +90,7 @@ def _exchange(
 
 
 @contextmanager
-def load(ehr: SwiftEhr, *, clients: int = 4, pause: float = 0.0) -> Iterator[Ledger]:
+def load(ehr: SwiftEhr, *, clients: int = 4, pause: float = 0.0, repeat: bool = False) -> Iterator[Ledger]:
     """So many clients, each asking again as soon as it was answered (and ``pause`` seconds later)."""
     ledger, over = Ledger(), threading.Event()
     ehr.nonce()
@@ -98,7 +98,7 @@ def load(ehr: SwiftEhr, *, clients: int = 4, pause: float = 0.0) -> Iterator[Led
     def client() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", ehr.service.port, timeout=10)
         while not over.is_set():
-            told = ask(ehr, connection)
+            told = ask(ehr, connection, repeat=repeat)
             ledger.told.append(told)
             over.wait(pause if told.status else max(pause, 0.02))
         connection.close()
