@@ -47,7 +47,9 @@ def seeds() -> dict[str, list[bytes]]:
         "proof": [
             b"\x01" + fuzzing.good_proof().encode(),
             b"\x40" + header + b"\0" + claims,
-            b"\xf0" + header + b"\0" + claims,
+            b"\xc0" + header + b"\0" + claims,
+            b"\xe0" + claims,
+            b'\xf0{"jti":"x","iat":1795400000,"exp":1795400030,"ath":"x"}',
         ],
         "form": [
             fuzzing.good_form(),

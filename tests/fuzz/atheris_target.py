@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import atheris
 
@@ -37,12 +38,15 @@ def gate(data: bytes) -> bool:
 
 
 def proof(data: bytes) -> bool:
-    """A whole proof; or the header and payload of one, parted by NUL and signed as they are."""
+    """A whole proof; header and payload of one, parted by NUL and signed as they are; or other claims in a good one."""
     mode, rest = data[:1], data[1:]
+    if mode > b"\xd0":
+        claims = _object(rest)
+        return fuzzing.proof([fuzzing.good_proof(**claims)], with_nonce=mode > b"\xe8")
     if mode < b"\x20":
         return fuzzing.proof([part.decode("latin-1") for part in rest.split(b"\0")])
     header, _, payload = rest.partition(b"\0")
-    return fuzzing.proof([fuzzing.signed(header, payload)], with_nonce=mode > b"\xc0")
+    return fuzzing.proof([fuzzing.signed(header, payload)], with_nonce=mode > b"\x80")
 
 
 def form(data: bytes) -> bool:
@@ -65,6 +69,14 @@ def attestation(data: bytes) -> bool:
     except (ValueError, RecursionError):
         value = data.decode("utf-8", "replace")
     return fuzzing.attestation(value)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 TARGETS: dict[str, Callable[[bytes], bool]] = {

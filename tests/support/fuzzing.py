@@ -158,7 +158,7 @@ def signed(header: bytes, payload: bytes) -> str:
 
 def good_proof(**changes: Any) -> str:
     """A proof that is accepted, with a nonce; changes are to its claims."""
-    return compact(PROOF_HEADER, proof_claims(nonce=NONCES.issue(NOW), **changes), KEY)
+    return compact(PROOF_HEADER, proof_claims(**{"nonce": NONCES.issue(NOW), **changes}), KEY)
 
 
 def good_form() -> bytes:
