@@ -17,8 +17,6 @@ from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
 
 CLIENT = "ehr-of-the-page"
 
-pytestmark = pytest.mark.xdist_group("pages")  # the commands are run once for all of them
-
 
 def script(page: str, service: Service) -> str:
     """The shell blocks of a page as one script, for a service at another place."""
