@@ -1,12 +1,19 @@
 """Who is asking: private_key_jwt, the only client authentication there is (RFC 7523 §3)."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from tillit.protocol.client_assertion import ASSERTION_TYPE, Assertion, check_assertion, read_assertion
-from tillit.protocol.errors import invalid_client
+from tillit.protocol.errors import OAuthError, invalid_client
+from tillit.protocol.gate import UnverifiedJWS
+from tillit.protocol.jose import PublicKey, generate_key, verify_bytes
+from tillit.protocol.key_quality import MIN_RSA_BITS
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
+
+# Whom an assertion of an unknown client is judged as; nothing it could sign is ever accepted.
+_NOBODY = Client("", (), (), frozenset(), frozenset(), disabled=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +41,33 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
     if form.get("client_id", unverified.unverified_client_id) != unverified.unverified_client_id:
         raise invalid_client("client_id differs from the assertion", pointer="client_id")
     client = services.clients.find(unverified.unverified_client_id)
-    if client is None:
-        raise invalid_client("unknown client", pointer="client_assertion.iss")
-    if client.disabled:
-        raise invalid_client("the client is disabled", pointer="client_assertion.iss")
-    assertion = check_assertion(
-        unverified,
-        keys=client.keys_at(now),
-        client_id=client.id,
-        issuer=services.issuer,
-        now=now,
-        algorithms=client.algorithms,
-        profile=client.assertion_profile,
-        token_endpoint=services.token_endpoint,
-    )
-    return AuthenticatedClient(client, assertion)
+    judged_as = client or _NOBODY
+    try:
+        assertion = check_assertion(
+            unverified,
+            keys=() if judged_as.disabled else judged_as.keys_at(now),
+            client_id=unverified.unverified_client_id,
+            issuer=services.issuer,
+            now=now,
+            algorithms=judged_as.algorithms,
+            profile=judged_as.assertion_profile,
+            token_endpoint=services.token_endpoint,
+        )
+    except OAuthError as error:
+        # Time must not tell who is registered (threat C9): every refusal takes as long as a wrong signature.
+        if error.pointer != "signature":
+            _verify_in_vain(unverified.jws)
+        if judged_as.disabled:
+            reason = "unknown client" if client is None else "the client is disabled"
+            raise invalid_client(reason, pointer="client_assertion.iss") from error
+        raise
+    return AuthenticatedClient(judged_as, assertion)
+
+
+def _verify_in_vain(jws: UnverifiedJWS) -> None:
+    verify_bytes(jws.signing_input, jws.signature, _nobodys_key(jws.alg), jws.alg)
+
+
+@cache
+def _nobodys_key(alg: str) -> PublicKey:
+    return generate_key(alg, rsa_bits=MIN_RSA_BITS).public

@@ -223,6 +223,7 @@ class ClientRegistry:
         self._fresh = fresh
         self._capacity = capacity
         self._seen: dict[str, tuple[float, int, Client]] = {}
+        self._unknown: dict[str, float] = {}
 
     def find(self, client_id: str) -> Client | None:
         """The client, or None for an unknown id. Raises ``StorageUnavailable``."""
@@ -232,9 +233,15 @@ class ClientRegistry:
         now = self._monotonic()
         if cached and now - cached[0] < self._fresh:
             return cached[2]
+        # An unknown id is looked up as seldom as a known one, so that time does not tell them apart.
+        if now - self._unknown.get(client_id, -self._fresh) < self._fresh:
+            return None
         record = self._records.get(KIND, client_id)
         if record is None:
             self._seen.pop(client_id, None)
+            if len(self._unknown) >= self._capacity:
+                self._unknown.clear()
+            self._unknown[client_id] = now
             return None
         # Loading a client checks its keys, which is dear; an unchanged version was checked before.
         client = cached[2] if cached and cached[1] == record.version else client_from(record.value)
