@@ -133,7 +133,7 @@ class CheckpointKeeper:
     def _replace(self, text: str) -> None:
         temporary = self._path.with_name(self._path.name + ".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        # A full disk may take a part and say nothing; the file object goes on until all is written or it fails.
+        # A full disk may take a part and say nothing; a file object goes on until all is written or it fails.
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode())
             file.flush()
