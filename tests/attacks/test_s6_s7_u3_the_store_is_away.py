@@ -19,6 +19,8 @@ from support.service import Service, http
 
 RECOVERY_SECONDS = 5.0
 ANSWER_SECONDS = 1.0
+ONE_SERVICE = pytest.mark.xdist_group("store away")
+"""For tests of one service, which one process starts for all of them."""
 PUBLISHED = ("/.well-known/openid-configuration", "/.well-known/openid-configuration/jwks")
 
 
@@ -97,6 +99,7 @@ def published(service: Service) -> list[tuple[int, float]]:
     return found
 
 
+@ONE_SERVICE
 @pytest.mark.parametrize("name", FAULTS)
 def test_s6_s7_u3_no_store_no_token(name: str, behind: Backstage, ehr: SwiftEhr):
     """503 with Retry-After within a second, keys and metadata as ever; tokens again when it is back."""
@@ -118,6 +121,7 @@ def test_s6_s7_u3_no_store_no_token(name: str, behind: Backstage, ehr: SwiftEhr)
         assert eventually(lambda: ehr.token(None, scope=SELF_SERVICE).status == 200, seconds=RECOVERY_SECONDS)
 
 
+@ONE_SERVICE
 def test_s6_a_crowd_at_a_locked_store_starves_nobody(behind: Backstage, ehr: SwiftEhr):
     """Fifty requests that wait for the store are all answered 503 in about a second, and do not delay the keys."""
     requests = [(ehr.form(ehr.assertion(), scope=SELF_SERVICE), ehr.proof()) for _ in range(50)]
@@ -140,6 +144,7 @@ def test_s6_a_crowd_at_a_locked_store_starves_nobody(behind: Backstage, ehr: Swi
     assert all(status == 200 and took < ANSWER_SECONDS for status, took in documents), documents
 
 
+@ONE_SERVICE
 def test_u3_s6_s7_no_token_is_out_without_its_entry(behind: Backstage, ehr: SwiftEhr):
     """The store is taken away again and again under load: every token a client holds is in the audit, once."""
     with load(ehr, clients=4) as ledger:

@@ -22,6 +22,8 @@ BROKEN = 0
 RESPAWN_SECONDS = 1.0
 CLIENTS = 4
 RESTART_ROUNDS = setting("RESTART_ROUNDS", 200)
+ONE_SERVICE = pytest.mark.xdist_group("mortal")
+"""For tests of one service, which one process starts for all of them."""
 SHIPPED = Path(__file__).parents[2] / "config"
 
 
@@ -78,6 +80,7 @@ def ehr(behind: Backstage) -> SwiftEhr:
     return behind.client()
 
 
+@ONE_SERVICE
 def test_x2_a_worker_killed_under_load(mortal: Mortal, behind: Backstage, ehr: SwiftEhr):
     """Kill -9: the others serve, a new worker comes within a second, and nothing is accepted twice or half."""
     kills = 3
@@ -98,6 +101,7 @@ def test_x2_a_worker_killed_under_load(mortal: Mortal, behind: Backstage, ehr: S
     assert not any(problems.values()), problems
 
 
+@ONE_SERVICE
 def test_x2_workers_may_die_together_and_again(mortal: Mortal, ehr: SwiftEhr):
     """Workers that die all at once, and again at once, are replaced; the service never gives up by itself."""
     for number in (signal.SIGKILL, signal.SIGABRT, signal.SIGKILL):
@@ -108,6 +112,7 @@ def test_x2_workers_may_die_together_and_again(mortal: Mortal, ehr: SwiftEhr):
     assert ehr.token().status == 200
 
 
+@ONE_SERVICE
 def test_x2_u5_a_worker_that_crashes_leaves_no_core(mortal: Mortal):
     """No process of the service writes a core dump, which would hold keys."""
     for pid in processes_of(mortal):
@@ -115,6 +120,7 @@ def test_x2_u5_a_worker_that_crashes_leaves_no_core(mortal: Mortal):
         assert next(line for line in limits if "core file" in line).split()[4:6] == ["0", "0"]
 
 
+@ONE_SERVICE
 def test_workers_share_one_file_and_write_a_chain_each(mortal: Mortal, behind: Backstage, ehr: SwiftEhr):
     """Both workers take part, each with its own chain, in the one SQLite file."""
 
@@ -128,6 +134,7 @@ def test_workers_share_one_file_and_write_a_chain_each(mortal: Mortal, behind: B
     assert not any(problems.values()), problems
 
 
+@ONE_SERVICE
 def test_x1_workers_are_replaced_one_by_one_under_load(mortal: Mortal, behind: Backstage, ehr: SwiftEhr):
     """SIGHUP under load: every worker is new, no request that was taken in fails, and the audit is whole."""
     with load(ehr, clients=CLIENTS, pause=0.01, repeat=True) as ledger:
@@ -136,6 +143,7 @@ def test_x1_workers_are_replaced_one_by_one_under_load(mortal: Mortal, behind: B
 
 
 @pytest.mark.long
+@ONE_SERVICE
 def test_x1_two_hundred_rolling_restarts(mortal: Mortal, behind: Backstage, ehr: SwiftEhr):
     """Rolling restarts under load at full length, recorded in the ledger."""
     begun = time.monotonic()
@@ -162,6 +170,7 @@ def assert_nobody_noticed(ledger: Ledger, behind: Backstage, ehr: SwiftEhr, *, r
     assert not any(behind.services.store.seen("assertion", f"{ehr.client_id} {jti}") for jti in unasked)
 
 
+@ONE_SERVICE
 def test_x6_the_servers_own_lines_are_like_ours(mortal: Mortal):
     """What supervisor and production server say of workers that die and are replaced is one JSON object a line."""
     victim = mortal.worker_pids()[0]
@@ -172,6 +181,7 @@ def test_x6_the_servers_own_lines_are_like_ours(mortal: Mortal):
     assert {"tillit.serving", "_granian"} <= {entry["logger"] for entry in entries}
 
 
+@ONE_SERVICE
 def test_a_second_service_on_the_same_port_is_refused(mortal: Mortal, tmp_path: Path):
     """Workers share a port, so a stranger could too: a second service ends at once and takes no request."""
     port = str(mortal.port)
@@ -185,8 +195,8 @@ def test_a_second_service_on_the_same_port_is_refused(mortal: Mortal, tmp_path: 
 
 def test_x1_told_to_stop_whatever_is_going_on(tmp_path: Path):
     """SIGTERM ends the service within 10 s with nothing left: amid requests, amid a start, without a supervisor."""
-    service = Mortal(tmp_path / "stopped")
-    requests_under_way_are_answered(service)
+    requests_under_way_are_answered(Mortal(tmp_path / "stopped"))
+    service = Mortal(tmp_path / "stopped", workers=1)
     workers_that_load_hear_it(service)
     workers_do_not_outlive_their_supervisor(service)
 
@@ -210,6 +220,7 @@ def requests_under_way_are_answered(service: Mortal) -> None:
     assert eventually(lambda: listeners(service.port) == 0)
     turn.release()
     assert service.process.wait(STOP_SECONDS) == 0
+    service.process = None
     assert time.monotonic() - begun < 10
     for thread in threads:
         thread.join(20)
