@@ -4,90 +4,21 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from support.service import free_port, run_cli
-from support.starting import attempt
-from tillit_server.config import SHIPPED_CONFIG, load_settings
-from tillit_server.wiring import build
+from support.starting import Setup, attempt, make
 
 LIMIT_SECONDS = 2.0
 DAYS_200 = "+17280000"
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """A development installation that a test may break: `home/data`, `home/config`, `home/clock`."""
-
-    home: Path
-
-    @property
-    def data(self) -> Path:
-        """The directory of the database."""
-        return self.home / "data"
-
-    @property
-    def keys(self) -> Path:
-        """The directory of the master key."""
-        return self.data / "keys"
-
-    @property
-    def master(self) -> Path:
-        """The master key's file."""
-        return self.keys / "master.key"
-
-    @property
-    def passphrase(self) -> Path:
-        """The file of the passphrase that opens the master key."""
-        return self.keys / "passphrase"
-
-    @property
-    def database(self) -> Path:
-        """The database's file."""
-        return self.data / "tillit.sqlite"
-
-    @property
-    def config(self) -> Path:
-        """APIs, registers and clients."""
-        return self.home / "config"
-
-    @property
-    def clock(self) -> Path:
-        """The clock file."""
-        return self.home / "clock"
-
-    def build(self) -> None:
-        """Build the installation once, as a start does, and let it go again."""
-        flags = {"dev": True, "data": self.data, "config": self.config, "clock": self.clock}
-        build(load_settings(flags=flags)).close()
-
-    def arguments(self) -> list[str]:
-        """How such an installation is started."""
-        settings = self.home / "tillit.toml"
-        settings.write_text(f'config = "{self.config}"\n', encoding="utf-8")
-        return [
-            *("serve", "--dev", "--config", str(settings), "--data", str(self.data)),
-            *("--clock", str(self.clock), "--port", str(free_port())),
-        ]
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     """An installation in order, never touched again."""
     return make(tmp_path_factory.mktemp("sound"))
-
-
-def make(home: Path) -> Setup:
-    """Make an installation."""
-    setup = Setup(home)
-    for room in ("apis", "registers", "clients"):
-        shutil.copytree(SHIPPED_CONFIG / room, setup.config / room)
-    setup.clock.write_text("+0", encoding="ascii")
-    setup.build()
-    return setup
 
 
 @pytest.fixture
