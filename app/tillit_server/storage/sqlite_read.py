@@ -51,8 +51,12 @@ class Readers:
             return self._idle.pop()
         except IndexError:
             connection = connect(self._path)
+        try:
             connection.execute("PRAGMA query_only=ON")
-            return connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
         """Close the idle connections; one that is in use is closed when its query is done."""
