@@ -124,6 +124,7 @@ class Supervisor(MPServer):
 
     def _stop_workers(self) -> None:
         """Stop all at once. Overrides granian's, which takes a worker that is about to end for stuck."""
+        _log.info("stopping", extra={"event": {"workers": len(self._workers)}})
         _stop(self._workers)
         self._workers.clear()
 
