@@ -17,6 +17,8 @@ from tillit.protocol.gate import read_jws
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.audit.checkpoints import known_heads
 
+REMEMBERED_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -126,23 +128,20 @@ def again(ehr: SwiftEhr, told: Told) -> int:
 def reconcile(ledger: Ledger, backstage: Backstage, client_id: str) -> dict[str, int]:
     """What client, audit and store disagree about, counted; every number is 0 when nothing is half done.
 
-    The audit's chains are walked too, against the checkpoint in the file.
+    The store forgets an id when it can no longer be accepted, so it is asked about the last minute only. The
+    audit's chains are walked too, against the checkpoint in the file.
     """
-    installation = backstage.installation
+    installation, store = backstage.installation, backstage.services.store
     issued = backstage.entries("issuer.token.issued", client_id=client_id)
     audited_tokens = {entry.public["jti"] for entry in issued}
     audited_assertions = Counter(entry.public["assertion_jti"] for entry in issued)
-    seen = backstage.services.store.seen
-    spent = {
-        told.assertion_jti for told in ledger.told if seen("assertion", f"{client_id} {told.assertion_jti}")
-    }
-    asked = {told.assertion_jti for told in ledger.told}
-    acknowledged = {told.assertion_jti for told in ledger.told if told.token_jti}
+    recent = ledger.since(time.monotonic() - REMEMBERED_SECONDS)
+    asked = {told.assertion_jti for told in recent}
+    acknowledged = {told.assertion_jti for told in recent if told.token_jti}
+    spent = {jti for jti in asked if store.seen("assertion", f"{client_id} {jti}")}
     last = installation.checkpoints.last()
     report = verify(
-        backstage.services.store.journal,
-        chain_secret(installation.audit_secret),
-        known=known_heads([last] if last else []),
+        store.journal, chain_secret(installation.audit_secret), known=known_heads([last] if last else [])
     )
     return {
         "tokens out without an entry": len(ledger.tokens - audited_tokens),
