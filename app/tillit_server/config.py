@@ -60,6 +60,12 @@ class Settings:
     synthetic_identifiers: bool = False
     jwks_max_age: int = 600
     explain_per_minute: int = 30
+    request_uri_lifetime: int = 300
+    interaction_lifetime: int = 1800
+    code_lifetime: int = 60
+    session_lifetime: int = 3600
+    id_token_lifetime: int = 300
+    refresh_lifetime: int = 28_800
     storage_timeout: float = 0.8
 
     @property
@@ -206,6 +212,13 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "nonce_slot": (1, 3_600),
     "jwks_max_age": (0, 86_400),
     "explain_per_minute": (0, 1_000_000),
+    # FAPI 2.0: 5 s at least and under 600; a code lives a minute at most
+    "request_uri_lifetime": (5, 599),
+    "interaction_lifetime": (60, 7_200),
+    "code_lifetime": (5, 60),
+    "session_lifetime": (60, 86_400),
+    "id_token_lifetime": (60, 3_600),
+    "refresh_lifetime": (60, 31_536_000),
     "storage_timeout": (0.05, 10),
 }
 

@@ -28,7 +28,7 @@ from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.registration import ClientExists, register
 from tillit_server.issuer.seeds import read_seeds
-from tillit_server.issuer.services import Services
+from tillit_server.issuer.services import Lifetimes, Services
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
 from tillit_server.signing.live import RingChange
@@ -133,6 +133,15 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             refusals=refusals,
             synthetic_identifiers=settings.synthetic_identifiers,
             dev=settings.dev,
+            subject_secret=secrets.current("pseudonym").value,
+            lifetimes=Lifetimes(
+                request_uri=settings.request_uri_lifetime,
+                interaction=settings.interaction_lifetime,
+                code=settings.code_lifetime,
+                session=settings.session_lifetime,
+                id_token=settings.id_token_lifetime,
+                refresh=settings.refresh_lifetime,
+            ),
         )
         missing = sorted(a for a in apis.signing_algorithms if a not in settings.algorithms)
         if missing:

@@ -33,6 +33,12 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "synthetic_identifiers": ("yes", True, True),
     "jwks_max_age": ("300", 300, 300),
     "explain_per_minute": ("7", 7, 7),
+    "request_uri_lifetime": ("60", 60, 60),
+    "interaction_lifetime": ("600", 600, 600),
+    "code_lifetime": ("30", 30, 30),
+    "session_lifetime": ("600", 600, 600),
+    "id_token_lifetime": ("120", 120, 120),
+    "refresh_lifetime": ("3600", 3600, 3600),
     "storage_timeout": ("0.5", 0.5, 0.5),
 }
 
@@ -153,6 +159,10 @@ def test_a_value_of_another_kind_is_not_bent_into_shape(name: str, value: Any):
         ("nonce_slot", 0),
         ("jwks_max_age", 86_401),
         ("explain_per_minute", -1),
+        ("request_uri_lifetime", 600),
+        ("request_uri_lifetime", 4),
+        ("code_lifetime", 61),
+        ("session_lifetime", 0),
         ("storage_timeout", 0),
         ("storage_timeout", float("nan")),
         ("storage_timeout", float("inf")),

@@ -114,7 +114,7 @@ def form(environ: Mapping[str, Any]) -> bool:
     assert (dict(found.form), list(found.resources)) == (fields, resources), "form read otherwise"
     assert all(text.isprintable() for text in (*fields, *fields.values(), *resources))
     assert found.endpoint == TOKEN_ENDPOINT
-    assert found.has_authorization_header == ("HTTP_AUTHORIZATION" in environ)
+    assert found.authorization == environ.get("HTTP_AUTHORIZATION")
     assert bool(found.dpop) == ("HTTP_DPOP" in environ)
     assert not environ.get("QUERY_STRING")
     assert "HTTP_TRANSFER_ENCODING" not in environ

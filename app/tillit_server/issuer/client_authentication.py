@@ -32,7 +32,7 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
     """
     form = request.form
     # RFC 6749 §2.3: one method of authentication per request
-    if request.has_authorization_header or "client_secret" in form:
+    if request.authorization is not None or "client_secret" in form:
         raise invalid_client("more than one client authentication method", pointer="client_assertion")
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise invalid_client("client_assertion_type is not jwt-bearer", pointer="client_assertion_type")

@@ -50,6 +50,9 @@ class Client:
     ``legal_entities``: the enterprises it may act for; a single-tenant client has exactly one.
     ``children``: the sub-units it may name; ``supplier``: the organisation number of its vendor.
     ``attests_without_login``: its enterprise vouches for practitioners who have not logged in.
+    ``native``: its loopback redirect URIs are good with any port (RFC 8252 §7.3). ``audiences``: the APIs
+    that this client is itself, whose tokens it may introspect and exchange. ``sector_identifier``: clients of
+    one sector see the same ``sub``. ``refresh_token_lifetime``: seconds, None for the installation's.
     """
 
     id: str
@@ -64,6 +67,14 @@ class Client:
     supplier: str | None = None
     attests_without_login: bool = False
     redirect_uris: tuple[str, ...] = ()
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    native: bool = False
+    audiences: tuple[str, ...] = ()
+    sector_identifier: str | None = None
+    id_token_signed_response_alg: str = "ES256"  # noqa: S105 (an algorithm)
+    refresh_token_lifetime: int | None = None
+    rotate_refresh_tokens: bool = False
+    require_signed_request_object: bool = False
     allow_rs256: bool = False
     separate_dpop_key: bool = False
     require_typ: bool = False
@@ -73,6 +84,11 @@ class Client:
     purpose_of_use_details_required: bool = False
     patient_identifier: Literal["forbidden", "optional", "required"] = "optional"
     disabled: bool = False
+
+    @property
+    def sector(self) -> str:
+        """Within which a person has one ``sub``; a client is a sector of its own unless it says otherwise."""
+        return self.sector_identifier or self.id
 
     @property
     def algorithms(self) -> tuple[str, ...]:
@@ -106,6 +122,11 @@ class Client:
             "supplier": self.supplier,
             "attests_without_login": self.attests_without_login,
             "redirect_uris": list(self.redirect_uris),
+            "post_logout_redirect_uris": list(self.post_logout_redirect_uris),
+            "audiences": list(self.audiences),
+            "sector_identifier": self.sector_identifier,
+            "id_token_signed_response_alg": self.id_token_signed_response_alg,
+            "refresh_token_lifetime": self.refresh_token_lifetime,
             **{name: getattr(self, name) for name in _SWITCHES},
             "patient_identifier": self.patient_identifier,
             "disabled": self.disabled,
@@ -113,6 +134,9 @@ class Client:
 
 
 _SWITCHES = (
+    "native",
+    "rotate_refresh_tokens",
+    "require_signed_request_object",
     "allow_rs256",
     "separate_dpop_key",
     "require_typ",
@@ -152,6 +176,11 @@ def client_from(value: Mapping[str, Any]) -> Client:
         supplier=value.get("supplier"),
         attests_without_login=bool(value.get("attests_without_login", False)),
         redirect_uris=tuple(value.get("redirect_uris", ())),
+        post_logout_redirect_uris=tuple(value.get("post_logout_redirect_uris", ())),
+        audiences=tuple(value.get("audiences", ())),
+        sector_identifier=value.get("sector_identifier"),
+        id_token_signed_response_alg=str(value.get("id_token_signed_response_alg", "ES256")),
+        refresh_token_lifetime=value.get("refresh_token_lifetime"),
         patient_identifier=value.get("patient_identifier", "optional"),
         disabled=bool(value.get("disabled", False)),
         **{name: bool(value.get(name, False)) for name in _SWITCHES},

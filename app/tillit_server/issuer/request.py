@@ -12,12 +12,13 @@ class Request:
     """A form request to one endpoint.
 
     ``form``: each parameter once (RFC 6749 §3.2), ``resources`` the only one that may repeat (RFC 8707 §2).
-    ``dpop``: the raw ``DPoP`` headers. ``endpoint``: public URL it was sent to, from the settings.
+    ``authorization``: that header as it came. ``dpop``: the raw ``DPoP`` headers. ``endpoint``: public URL it
+    was sent to, from the settings.
     """
 
     endpoint: str
     form: Mapping[str, str]
     dpop: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
-    has_authorization_header: bool = False
+    authorization: str | None = None
     method: str = field(default="POST")

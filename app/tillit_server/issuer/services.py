@@ -1,7 +1,7 @@
 """What the endpoints work with, built once by ``wiring`` and handed to every request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tillit.attestation.registers import Registers
 from tillit.protocol.nonces import Nonces
@@ -14,10 +14,27 @@ from tillit_server.storage.ports import Store
 
 
 @dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long things live, in seconds.
+
+    ``request_uri``: from PAR to the opening of the authorization endpoint. ``interaction``: from there to the
+    end of a login. ``session``: at this issuer. ``refresh``: a family, where its client says nothing else.
+    """
+
+    request_uri: int = 300
+    interaction: int = 1800
+    code: int = 60
+    session: int = 3600
+    id_token: int = 300
+    refresh: int = 28_800
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """The parts of the issuer.
 
     ``issuer`` and ``token_endpoint`` are public URLs; ``nonces`` is None where no nonce is demanded.
+    ``subject_secret`` makes pairwise subjects; it is permanent and part of the backup.
     """
 
     issuer: str
@@ -33,3 +50,9 @@ class Services:
     refusals: RefusalLog
     synthetic_identifiers: bool
     dev: bool
+    subject_secret: bytes = field(repr=False)
+    lifetimes: Lifetimes = Lifetimes()
+
+    def url(self, path: str) -> str:
+        """The public URL of ``path`` under the issuer."""
+        return self.issuer + path

@@ -84,7 +84,7 @@ def unseen(known: TokenFacts) -> None:
 
 def basis_of_grant(known: TokenFacts) -> Basis:
     """``invalid_grant``: what the grant rests on."""
-    return known.known_grant(known.request, known.authenticated_client)
+    return known.known_grant(known)
 
 
 def narrowed_scope(known: TokenFacts) -> Target:

@@ -34,7 +34,7 @@ def form_request(environ: Mapping[str, Any], endpoint: str) -> Request:
         # A server joins repeated headers with a comma, which no proof can hold (RFC 9449 §4.3 no. 1).
         dpop=tuple(part.strip() for part in dpop.split(",")) if dpop is not None else (),
         resources=resources,
-        has_authorization_header="HTTP_AUTHORIZATION" in environ,
+        authorization=environ.get("HTTP_AUTHORIZATION"),
     )
 
 

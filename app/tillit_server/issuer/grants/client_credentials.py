@@ -3,13 +3,15 @@
 If it attests a practitioner, the enterprise vouches for that person, and the token says so.
 """
 
-from tillit_server.issuer.client_authentication import AuthenticatedClient
+from typing import TYPE_CHECKING
+
 from tillit_server.issuer.grants.basis import Basis
-from tillit_server.issuer.request import Request
+
+if TYPE_CHECKING:
+    from tillit_server.issuer.token_endpoint import TokenFacts
 
 
-def client_credentials(request: Request, authenticated: AuthenticatedClient) -> Basis:
+def client_credentials(known: "TokenFacts") -> Basis:
     """The client's own registration is the basis."""
-    del request  # this grant brings no ticket that would have to be looked up
-    client = authenticated.client
+    client = known.authenticated_client.client
     return Basis(subject=client.id, scopes=client.scopes, established_by="legal_entity")

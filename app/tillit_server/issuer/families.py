@@ -1,0 +1,90 @@
+"""Token families: everything issued from one login of one client, revoked together (RFC 9700 §4.14).
+
+A family lives as one record of kind ``family``. Its refresh tokens are not stored: each is the family's id,
+a generation and a MAC under a key that only the family's record holds. Where refresh tokens rotate,
+``generation`` is the newest that has been used; its successor is the only other one that is good, so a retry
+with the old token gives the same new one until that is used.
+"""
+
+import base64
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from tillit_server.issuer.authorized import Authorized
+
+FAMILY: Final = "family"
+ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (the space of tickets, by jti: ``{"family": …}``)
+_MAX_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """``expires_at``: the last second (Unix) any of its tokens may live. ``jkt``: of the last proof."""
+
+    authorized: Authorized
+    expires_at: int
+    key: str = field(repr=False)
+    jkt: str
+    generation: int = 0
+    revoked: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As it lies (sealed) in the store."""
+        return {
+            "authorized": self.authorized.to_json(),
+            "expires_at": self.expires_at,
+            "key": self.key,
+            "jkt": self.jkt,
+            "generation": self.generation,
+            "revoked": self.revoked,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What ``to_json`` gave."""
+        return cls(**{**value, "authorized": Authorized.from_json(value["authorized"])})
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token taken apart; nothing is verified yet."""
+
+    unverified_family: str
+    generation: int
+    mac: str = field(repr=False)
+
+
+def new_family_key() -> str:
+    """The key of a new family's refresh tokens: 256 random bits."""
+    return secrets.token_urlsafe(32)
+
+
+def refresh_token_of(family: Family, generation: int) -> str:
+    """The family's refresh token of ``generation``."""
+    return f"{family.authorized.family}.{generation}.{_mac(family, generation)}"
+
+
+def read_refresh_token(text: str) -> RefreshToken | None:
+    """``text`` taken apart, or None for what is no refresh token of ours."""
+    parts = text.split(".")
+    if len(text) > _MAX_LENGTH or len(parts) != 3 or not text.isascii():  # noqa: PLR2004 (id, generation, MAC)
+        return None
+    family, generation, mac = parts
+    # One spelling only: a token that is longer, shorter or padded is another token (threat P8).
+    if not generation.isdigit() or len(generation) > 9 or str(int(generation)) != generation:  # noqa: PLR2004
+        return None
+    return RefreshToken(family, int(generation), mac)
+
+
+def is_genuine(token: RefreshToken, family: Family) -> bool:
+    """Whether ``family`` has issued ``token``; in constant time."""
+    return hmac.compare_digest(token.mac, _mac(family, token.generation))
+
+
+def _mac(family: Family, generation: int) -> str:
+    message = f"{family.authorized.family}.{generation}".encode()
+    mac = hmac.digest(family.key.encode(), message, "sha256")
+    return base64.urlsafe_b64encode(mac).rstrip(b"=").decode("ascii")
