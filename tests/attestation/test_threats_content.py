@@ -2,12 +2,12 @@
 
 import copy
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from support.timing import least_cpu
 from tillit.attestation.enrichment import enrich
 from tillit.attestation.registers import Registers
 from tillit.attestation.rulebook import Circumstances, Examination, Party, examine
@@ -91,12 +91,10 @@ def test_a7_what_is_too_much_is_refused_quickly(make: Any, sent: dict[str, Any],
     """Size, depth and number have limits, and none of them takes long to find."""
     value = make(sent)
     circumstances = after_login()
-    started = time.process_time()
     found = anchor(value, circumstances)
-    took = time.process_time() - started
     assert found.violations[0].prefix in {"ATT-1", "ATT-SHAPE"}
     assert len(found.violations) < 40
-    assert took < 0.02
+    assert least_cpu(lambda: anchor(value, circumstances), tries=5) < 0.02
 
 
 HOSTILE = [

@@ -1,11 +1,11 @@
 """The gate: rows J1, J4 to J7, J14 and J17, at every intake, before any signature is looked at."""
 
 import json
-import time
 from typing import Any
 
 import pytest
 
+from support.timing import least_cpu
 from support.tokens import INTAKES, b64, compact, good_claims, good_header, key_for
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import read_jws
@@ -149,11 +149,13 @@ def test_j14_only_three_parts_in_compact_form(token):
 )
 def test_j17_no_encrypted_token_at_any_intake(intake, header):
     """Nothing is decrypted, inflated or derived: JWE is refused in under 10 ms, also in three parts."""
-    started = time.process_time()
     for token in (f"{b64(json.dumps(header).encode())}.AAAA.AAAA.AAAA.AAAA", compact(header, {})):
-        with pytest.raises(REFUSED):
-            take(intake, token)
-    assert time.process_time() - started < 0.02
+
+        def refused(token: str = token) -> None:
+            with pytest.raises(REFUSED):
+                take(intake, token)
+
+        assert least_cpu(refused, tries=3) < 0.01
 
 
 @EVERY_INTAKE
