@@ -5,6 +5,7 @@ import pytest
 from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import ALGORITHMS
 from tillit.protocol.metadata import (
+    DOCUMENTS,
     ENDPOINTS,
     OAUTH_PATH,
     OPENID_PATH,
@@ -35,6 +36,67 @@ def test_only_what_works_is_advertised():
     assert document["dpop_signing_alg_values_supported"] == list(ALGORITHMS)
     assert document["token_endpoint_auth_methods_supported"] == ["private_key_jwt"]
     assert "none" not in str(document)
+
+
+def test_login_is_advertised_where_it_works():
+    """With the endpoints of login come the members that clients read before they begin one."""
+    document = make_metadata(
+        ISSUER,
+        endpoints=(*ENDPOINTS, *DOCUMENTS),
+        signing_algorithms=("ES256",),
+        id_token_algorithms=("ES256", "RS256"),
+        acr_values=("Level3", "Level4"),
+        subject_types=("pairwise",),
+        ui_locales=("nb", "en"),
+    )
+    assert check_metadata(document, ISSUER) == document
+    assert {
+        "require_pushed_authorization_requests": True,
+        "response_modes_supported": ["query", "form_post"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "acr_values_supported": ["Level3", "Level4"],
+        "subject_types_supported": ["pairwise"],
+        "ui_locales_supported": ["nb", "en"],
+        "claims_parameter_supported": False,
+        "authorization_response_iss_parameter_supported": True,
+        "request_parameter_supported": True,
+        "request_uri_parameter_supported": False,
+        "request_object_signing_alg_values_supported": list(ALGORITHMS),
+        "id_token_signing_alg_values_supported": ["ES256", "RS256"],
+        "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "introspection_signing_alg_values_supported": ["ES256"],
+        "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "expired_jwks_uri": f"{ISSUER}/connect/expiredjwks",
+        "available_idps": f"{ISSUER}/connect/availableidps",
+        "authorization_details_types_metadata_endpoint": f"{ISSUER}/connect/authorizationdetails",
+    }.items() <= document.items()
+
+
+@pytest.mark.parametrize("name", [*ENDPOINTS, *DOCUMENTS])
+def test_an_endpoint_alone_brings_its_own_members_alone(name):
+    """Members about an endpoint that is not there are not promised."""
+    alone = make_metadata(ISSUER, endpoints=("token_endpoint", name), acr_values=("Level4",))
+    about = {
+        "authorization_endpoint": {"acr_values_supported", "response_modes_supported"},
+        "pushed_authorization_request_endpoint": {"require_pushed_authorization_requests"},
+        "introspection_endpoint": {"introspection_signing_alg_values_supported"},
+        "revocation_endpoint": {"revocation_endpoint_auth_methods_supported"},
+    }
+    for endpoint, members in about.items():
+        assert (members <= alone.keys()) == (endpoint == name)
+    assert {other for other in (*ENDPOINTS, *DOCUMENTS) if other in alone} == {"token_endpoint", name}
+
+
+def test_pushing_may_be_optional():
+    """An issuer with clients that cannot push says so."""
+    endpoints = ("token_endpoint", "pushed_authorization_request_endpoint")
+    document = make_metadata(
+        ISSUER, endpoints=endpoints, require_pushed_requests=False, request_object_algorithms=("RS256",)
+    )
+    assert document["require_pushed_authorization_requests"] is False
+    assert document["request_object_signing_alg_values_supported"] == ["RS256"]
 
 
 def test_extra_members():
@@ -89,6 +151,12 @@ def test_both_well_known_places():
         ({"jwks_uri": "file:///etc/passwd"}, "jwks_uri"),
         ({"jwks_uri": "https://[::1/x"}, "jwks_uri"),
         ({"userinfo_endpoint": "javascript:x"}, "userinfo_endpoint"),
+        ({"expired_jwks_uri": "http://as.example.no/x"}, "expired_jwks_uri"),
+        ({"prompt_values_supported": "login"}, "prompt_values_supported"),
+        (
+            {"request_object_signing_alg_values_supported": ["none"]},
+            "request_object_signing_alg_values_supported",
+        ),
         ({"grant_types_supported": "client_credentials"}, "grant_types_supported"),
         ({"scopes_supported": [1]}, "scopes_supported"),
         (
