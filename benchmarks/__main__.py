@@ -1,4 +1,4 @@
-"""`make bench`: tokens per second on one core, and the ratio to the crypto floor of the same minute.
+"""`make bench`: requests per second on one core, and the ratio to the crypto floor of the same minute.
 
 The service runs pinned to one core (or two, with two workers), the load generator to another, durability on.
 Absolute figures say what this machine was doing; the ratio is what may be compared.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.floor import floor_per_second
 from benchmarks.load import Result, replay
-from benchmarks.requests import signed_requests
+from benchmarks.paths import PATHS
 from benchmarks.service import BenchService
 
 
@@ -29,12 +29,12 @@ class Round:
 
     @property
     def ratio(self) -> float:
-        """Tokens per second over the crypto floor."""
+        """Answers per second over the crypto floor."""
         return self.result.per_second / self.floor
 
     @property
     def cpu_ratio(self) -> float:
-        """Tokens per second of service CPU over the crypto floor: what a core fully ours would give."""
+        """Answers per second of service CPU over the crypto floor: what a core fully ours would give."""
         return len(self.result.latencies) / self.service_cpu / self.floor
 
 
@@ -64,27 +64,28 @@ def main() -> None:
 
 
 def _measure(data: Path, arguments: argparse.Namespace, *, workers: int) -> list[Round]:
-    cores = arguments.cores[:workers]
+    cores, path = arguments.cores[:workers], PATHS[arguments.path]
+    crypto = {"verifications": path.verifications, "signatures": path.signatures}
     with BenchService(data, workers=workers, cores=cores, threads=arguments.threads) as service:
         rounds = []
         for number in range(arguments.rounds + 1):
             count = arguments.requests if number else arguments.requests // 4
             os.sched_setaffinity(0, {arguments.load_core})
-            requests = signed_requests(
-                count,
-                issuer=service.issuer,
-                client_id=service.client_id,
-                key=service.key,
-                nonce=service.nonce(),
-            )
+            requests = path.prepare(service, count)
             os.sched_setaffinity(0, {cores[0]})
-            before = floor_per_second(1.0)
+            before = floor_per_second(1.0, **crypto)
             os.sched_setaffinity(0, {arguments.load_core})
             cpu = service.cpu_seconds()
-            result = replay(service.port, requests, concurrency=arguments.concurrency)
+            result = replay(
+                service.port,
+                requests,
+                concurrency=arguments.concurrency,
+                expect=path.answer,
+                status=path.status,
+            )
             cpu = service.cpu_seconds() - cpu
             os.sched_setaffinity(0, {cores[0]})
-            floor = (before + floor_per_second(1.0)) / 2
+            floor = (before + floor_per_second(1.0, **crypto)) / 2
             if number:  # the first one warms up
                 rounds.append(Round(result, floor, cpu, service.rss_mib() / workers))
         return rounds
@@ -92,10 +93,10 @@ def _measure(data: Path, arguments: argparse.Namespace, *, workers: int) -> list
 
 def _print(title: str, rounds: list[Round]) -> None:
     print(f"\n{title}")
-    print("tokens/s  floor/s  ratio  cpu-ratio  p50 ms  p95 ms  p99 ms  load CPU s  RSS MiB/worker")
+    print("answers/s  floor/s  ratio  cpu-ratio  p50 ms  p95 ms  p99 ms  load CPU s  RSS MiB/worker")
     for r in rounds:
         print(
-            f"{r.result.per_second:8.0f} {r.floor:8.0f}  {r.ratio:.3f}      {r.cpu_ratio:.3f}"
+            f"{r.result.per_second:9.0f} {r.floor:8.0f}  {r.ratio:.3f}      {r.cpu_ratio:.3f}"
             f" {r.result.percentile(0.5):7.1f} {r.result.percentile(0.95):7.1f} {r.result.percentile(0.99):7.1f}"
             f" {r.result.own_cpu:11.2f} {r.rss:15.0f}"
         )
@@ -104,6 +105,7 @@ def _print(title: str, rounds: list[Round]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--path", choices=sorted(PATHS), default="token")
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=16)

@@ -59,10 +59,21 @@ class _Connection:
         return len(body) >= int(lowered[at:] if end < 0 else lowered[at:end])
 
 
+def exchange(port: int, request: bytes) -> bytes:
+    """The body of the answer to one request."""
+    connection = _Connection(port)
+    connection.send(request)
+    while not connection.complete():
+        pass
+    connection.socket.close()
+    return connection.buffer.partition(b"\r\n\r\n")[2]
+
+
 def replay(
-    port: int, requests: Sequence[bytes], *, concurrency: int, expect: bytes = b'"access_token":"'
+    port: int, requests: Sequence[bytes], *, concurrency: int, expect: bytes, status: int = 200
 ) -> Result:
-    """Send every request once over ``concurrency`` connections; each answer must be 200 and hold ``expect``."""
+    """Send every request once over ``concurrency`` connections; each answer must hold ``expect``."""
+    start = f"HTTP/1.1 {status} ".encode()
     waiting = iter(requests)
     result = Result()
     with selectors.DefaultSelector() as selector:
@@ -78,7 +89,7 @@ def replay(
                 if not connection.complete():
                     continue
                 result.latencies.append(time.perf_counter() - connection.sent_at)
-                if not connection.buffer.startswith(b"HTTP/1.1 200") or expect not in connection.buffer:
+                if not connection.buffer.startswith(start) or expect not in connection.buffer:
                     raise WrongAnswer(connection.buffer[:600].decode("utf-8", "replace"))
                 following = next(waiting, None)
                 if following is None:

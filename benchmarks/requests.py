@@ -1,9 +1,12 @@
-"""Token requests, signed beforehand: a fresh assertion with an attestation and a fresh proof each."""
+"""Requests signed beforehand: a fresh assertion each, and a fresh proof where the path needs one."""
 
 import json
 import secrets
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
@@ -11,43 +14,44 @@ from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import SigningKey, generate_key
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "attestation-specialist-care.json"
+ATTESTATION = json.loads(EXAMPLE.read_text(encoding="utf-8"))
 SCOPE = "nhn:phr/mhd/read-documentreferences"
 
 
-def signed_requests(
-    count: int, *, issuer: str, client_id: str, key: SigningKey, nonce: str, lifetime: int = 60
-) -> list[bytes]:
-    """``count`` whole HTTP requests, good for less than a minute."""
-    endpoint = f"{issuer}/connect/token"
-    host = issuer.partition("://")[2]
-    details = json.loads(EXAMPLE.read_text(encoding="utf-8"))
-    dpop_key = generate_key("ES256")
-    requests = []
-    for _ in range(count):
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """One client of the service under measurement; its requests are good for less than a minute."""
+
+    issuer: str
+    client_id: str
+    key: SigningKey
+    nonce: str
+    dpop_key: SigningKey = field(default_factory=lambda: generate_key("ES256"))
+
+    def request(
+        self, path: str, form: Mapping[str, str], *, proof: bool = False, details: Any = None
+    ) -> bytes:
+        """A whole HTTP request to ``path``, authenticated; with ``details`` in the assertion."""
         now = time.time()
         assertion = make_assertion(
-            key,
-            client_id,
-            issuer,
+            self.key,
+            self.client_id,
+            self.issuer,
             now=now,
-            lifetime=lifetime,
+            lifetime=60,
             jti=secrets.token_hex(16),
             assertion_details=details,
         )
-        proof = make_proof(dpop_key, "POST", endpoint, now=now, nonce=nonce)
-        body = urlencode(
-            {
-                "grant_type": "client_credentials",
-                "client_id": client_id,
-                "client_assertion_type": ASSERTION_TYPE,
-                "client_assertion": assertion,
-                "scope": SCOPE,
-            }
-        )
-        requests.append(
-            (
-                f"POST /connect/token HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-                f"DPoP: {proof}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-            ).encode("ascii")
-        )
-    return requests
+        signed = {
+            "client_id": self.client_id,
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+        body = urlencode({**form, **signed})
+        dpop = make_proof(self.dpop_key, "POST", self.issuer + path, now=now, nonce=self.nonce)
+        return (
+            f"POST {path} HTTP/1.1\r\nHost: {self.issuer.partition('://')[2]}\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"{f'DPoP: {dpop}' if proof else 'Accept: application/json'}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}"
+        ).encode("ascii")

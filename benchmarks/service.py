@@ -14,34 +14,32 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlencode
 
+from benchmarks.requests import Sender
 from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.dpop import make_proof
-from tillit.protocol.jose import generate_key, load_private_jwk
+from tillit.protocol.jose import SigningKey, generate_key, load_private_jwk
 
 TILLIT = str(Path(sys.executable).with_name("tillit"))
-CLIENT = "dev-ehr"
 START_SECONDS = 20
 
 
 class BenchService:
     """`tillit serve --dev` on given cores."""
 
-    client_id = CLIENT
-
     def __init__(self, data: Path, *, workers: int, cores: Sequence[int], threads: int) -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.issuer = f"http://127.0.0.1:{self.port}"
-        self._data = data
+        self.data = data
         command = [TILLIT, "serve", "--dev", "--data", str(data), "--port", str(self.port)]
         command += ["--workers", str(workers), "--threads", str(threads)]
         self._command = command
         self._cores = set(cores)
 
     def __enter__(self) -> "BenchService":
-        self._data.mkdir(parents=True, exist_ok=True)
-        with (self._data / "log").open("wb") as log:
+        self.data.mkdir(parents=True, exist_ok=True)
+        with (self.data / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,
                 stdout=log,
@@ -56,21 +54,25 @@ class BenchService:
                     break
             except OSError:
                 time.sleep(0.05)
-        self.key = load_private_jwk(json.loads((self._data / "clients" / f"{CLIENT}.jwk").read_text()))
         return self
 
     def __exit__(self, *_: object) -> None:
         os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(15)
 
-    def nonce(self) -> str:
+    def sender(self, client_id: str) -> Sender:
+        """One of the clients that development mode registers, with a fresh nonce."""
+        key = load_private_jwk(json.loads((self.data / "clients" / f"{client_id}.jwk").read_text()))
+        return Sender(self.issuer, client_id, key, self._nonce(client_id, key))
+
+    def _nonce(self, client_id: str, key: SigningKey) -> str:
         """A nonce, by provoking a challenge."""
         endpoint = f"{self.issuer}/connect/token"
         now = time.time()
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": make_assertion(self.key, CLIENT, self.issuer, now=now),
+            "client_assertion": make_assertion(key, client_id, self.issuer, now=now),
         }
         request = urllib.request.Request(
             endpoint,
