@@ -5,11 +5,18 @@ from typing import Any
 import pytest
 
 from support.tokens import CLIENT, ISSUER, NOW, compact, key_for, request_claims
+from tillit.protocol.authorization_request import read_authorization_request
 from tillit.protocol.errors import OAuthError
 from tillit.protocol.request_object import RequestProfile, check_request_object, make_request_object
 
 KEY = key_for()
-ALL_TOLERANCES = RequestProfile(general_typ=True, missing_client_id=True, missing_nbf=True, string_iat=True)
+ALL_TOLERANCES = RequestProfile(
+    general_typ=True,
+    missing_client_id=True,
+    missing_nbf=True,
+    string_iat=True,
+    trailing_slash_audience=True,
+)
 PARAMETERS = {"response_type": "code", "scope": "openid", "redirect_uri": "https://c.example/cb"}
 
 
@@ -35,7 +42,7 @@ def test_an_object_we_make_is_one_we_take():
     taken = check(make_request_object(KEY, CLIENT, ISSUER, PARAMETERS, now=NOW, jti="one"))
     assert taken.parameters == PARAMETERS | {"client_id": CLIENT}
     assert (taken.client_id, taken.jti, taken.iat) == (CLIENT, "one", NOW)
-    assert (taken.expires_at, taken.key) == (NOW + 65, KEY.public)
+    assert (taken.expires_at, taken.key, taken.tolerances_used) == (NOW + 65, KEY.public, ())
 
 
 @pytest.mark.parametrize(
@@ -108,14 +115,71 @@ def test_types_that_are_refused(typ):
 
 def test_tolerances():
     """Old clients leave out client_id and nbf and write iat as a string; all of it by name."""
-    old = by_hand({"typ": "JWT"}, client_id=..., nbf=..., iat=str(NOW))
+    old = by_hand({"typ": "JWT"}, client_id=..., nbf=..., iat=str(NOW), aud=f"{ISSUER}/")
     taken = check(old, profile=ALL_TOLERANCES)
     assert (taken.client_id, taken.iat) == (CLIENT, NOW)
+    assert sorted(taken.tolerances_used) == [
+        "general_typ",
+        "missing_client_id",
+        "missing_nbf",
+        "string_iat",
+        "trailing_slash_audience",
+    ]
+    assert check(by_hand(), profile=ALL_TOLERANCES).tolerances_used == ()
     assert "client_id" not in taken.parameters
     assert refusal(by_hand(client_id="other"), profile=ALL_TOLERANCES).pointer == "payload.client_id"
     long = by_hand(nbf=..., iat=..., exp=NOW + 3601)
     assert refusal(long, profile=ALL_TOLERANCES).pointer == "payload.exp"
     assert refusal(by_hand(nbf=..., iat=NOW - 3601), profile=ALL_TOLERANCES).pointer == "payload.nbf"
+
+
+@pytest.mark.parametrize(
+    ("header", "changes"),
+    [
+        ({"typ": ...}, {"iat": ..., "exp": NOW + 300}),
+        ({"typ": "oAuTH-AuthZ-rEQ+Jwt"}, {"exp": NOW + 300}),
+        ({}, {"aud": [ISSUER, "https://other1.example", "invalid"]}),
+        ({}, {"nbf": NOW + 8}),
+    ],
+)
+def test_certification_objects_that_succeed(header, changes):
+    """The two clients of a certification run, several audiences, and nbf 8 seconds ahead."""
+    assert check(by_hand(header, **changes)).client_id == CLIENT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": ...},
+        {"nbf": ...},
+        {"exp": NOW - 3600, "nbf": NOW - 3660},
+        {"aud": "https://other.example"},
+        {"exp": NOW + 4200},
+        {"nbf": NOW - 4200, "exp": NOW - 600},
+        {"nbf": NOW - 4200, "exp": NOW + 60},
+        {"request_uri": "urn:ietf:params:oauth:request_uri:x"},
+    ],
+)
+def test_certification_objects_that_fail(changes):
+    """What the certification modules send is refused under the one code they accept."""
+    assert refusal(by_hand(**changes)).code == "invalid_request_object"
+
+
+@pytest.mark.parametrize("resource", ["nhn:phr", ["nhn:phr", "nhn:kj"]])
+def test_an_object_read_as_a_request(resource):
+    """The claims of an object are an authorization request, resources as a string or an array."""
+    claims = {
+        "redirect_uri": "https://c.example/cb",
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+        "max_age": 60,
+        "resource": resource,
+    }
+    read = read_authorization_request(check(by_hand(**claims)).parameters)
+    assert read.resources == ((resource,) if isinstance(resource, str) else tuple(resource))
+    assert (read.client_id, read.max_age) == (CLIENT, 60)
+    with pytest.raises(OAuthError, match="invalid_request: PKCE"):
+        read_authorization_request(check(by_hand(**claims | {"code_challenge": ...})).parameters)
 
 
 def test_signature_and_form():

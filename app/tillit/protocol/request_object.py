@@ -29,12 +29,18 @@ _NESTED: Final = ("request", "request_uri")
 
 @dataclass(frozen=True, slots=True)
 class RequestProfile:
-    """What is forgiven: ``general_typ`` (``JWT``), ``missing_client_id``, ``missing_nbf``, ``string_iat``."""
+    """What is forgiven to clients that cannot be changed; each use is named in ``tolerances_used``.
+
+    ``general_typ``: ``JWT``. ``missing_client_id``: only ``iss`` names the client. ``missing_nbf``: the
+    life counts from ``iat``. ``string_iat``: digits in a string. ``trailing_slash_audience``: the issuer
+    with one slash more.
+    """
 
     general_typ: bool = False
     missing_client_id: bool = False
     missing_nbf: bool = False
     string_iat: bool = False
+    trailing_slash_audience: bool = False
 
 
 STRICT: Final = RequestProfile()
@@ -53,6 +59,7 @@ class RequestObject:
     iat: int | None
     expires_at: int
     key: PublicKey
+    tolerances_used: tuple[str, ...]
 
 
 def make_request_object(
@@ -114,16 +121,12 @@ def _check(  # noqa: PLR0917, the checker's own arguments, passed on
 ) -> RequestObject:
     jws = read_jws(token, max_bytes=MAX_ASSERTION_BYTES)
     claims = jws.claims
-    _require_type(jws.header, profile)
-    if claims.get("iss") != client_id:
-        raise Rejected("from another client", "payload.iss")
-    if claims.get("client_id") != client_id and not (profile.missing_client_id and "client_id" not in claims):
-        raise Rejected("of another client", "payload.client_id")
+    used: list[str] = []
+    _require_type(jws.header, profile, used)
+    _require_client(claims, client_id, profile, used)
     key = verify(jws, keys, algorithms=algorithms)
-    audience = claims.get("aud")
-    if audience != issuer and not (type(audience) is list and issuer in audience):
-        raise Rejected("not our issuer identifier", "payload.aud", expected=issuer, found=audience)
-    issued_at, expires = _require_timely(claims, now, profile)
+    _require_audience(claims, issuer, profile, used)
+    issued_at, expires = _require_timely(claims, now, profile, used)
     for name in _NESTED:
         if name in claims:
             raise Rejected("not allowed in a request object", f"payload.{name}")
@@ -134,28 +137,60 @@ def _check(  # noqa: PLR0917, the checker's own arguments, passed on
         iat=issued_at,
         expires_at=expires + EXPIRY_LEEWAY,
         key=key,
+        tolerances_used=tuple(used),
     )
 
 
-def _require_type(header: Mapping[str, Any], profile: RequestProfile) -> None:
+def _require_type(header: Mapping[str, Any], profile: RequestProfile, used: list[str]) -> None:
     """``typ`` is optional and compared without regard to case (RFC 9101 section 10.8, RFC 7515 4.1.9)."""
     if "typ" not in header:
         return
     typ = header["typ"]
-    if type(typ) is str and (typ.lower() in _TYPES or (profile.general_typ and typ == "JWT")):
+    if type(typ) is str and typ.lower() in _TYPES:
         return
-    raise Rejected("wrong type", "header.typ", expected=TYP, found=typ)
+    if typ != "JWT" or not profile.general_typ:
+        raise Rejected("wrong type", "header.typ", expected=TYP, found=typ)
+    used.append("general_typ")
 
 
-def _require_timely(claims: Mapping[str, Any], now: float, profile: RequestProfile) -> tuple[int | None, int]:
-    if profile.string_iat:
+def _require_client(
+    claims: Mapping[str, Any], client_id: str, profile: RequestProfile, used: list[str]
+) -> None:
+    """Issuer and ``client_id`` are the client that has authenticated (RFC 9101 sections 5 and 6.3)."""
+    if claims.get("iss") != client_id:
+        raise Rejected("from another client", "payload.iss")
+    if claims.get("client_id") == client_id:
+        return
+    if "client_id" in claims or not profile.missing_client_id:
+        raise Rejected("of another client", "payload.client_id")
+    used.append("missing_client_id")
+
+
+def _require_audience(
+    claims: Mapping[str, Any], issuer: str, profile: RequestProfile, used: list[str]
+) -> None:
+    """We are the audience or among them: foreign values beside ours do no harm (RFC 7519 section 4.1.3)."""
+    audience = claims.get("aud")
+    if audience == issuer or (type(audience) is list and issuer in audience):
+        return
+    if audience != f"{issuer}/" or not profile.trailing_slash_audience:
+        raise Rejected("not our issuer identifier", "payload.aud", expected=issuer, found=audience)
+    used.append("trailing_slash_audience")
+
+
+def _require_timely(
+    claims: Mapping[str, Any], now: float, profile: RequestProfile, used: list[str]
+) -> tuple[int | None, int]:
+    if profile.string_iat and type(claims.get("iat")) is str:
         claims = check.with_numeric_iat(claims)
+        used.append("string_iat")
     expires = check.require_unexpired(claims, now, leeway=EXPIRY_LEEWAY)
     begins = check.require_begun(claims, "nbf", now)
     issued_at = check.require_begun(claims, "iat", now)
     if begins is None:
         if not profile.missing_nbf:
             raise Rejected("missing", "payload.nbf")
+        used.append("missing_nbf")
         begins = issued_at if issued_at is not None else int(now)
     if begins < now - MAX_AGE:
         raise Rejected(
