@@ -31,8 +31,13 @@ def single_use_ids(authenticated: AuthenticatedClient, proof: Proof | None) -> t
     assertion = authenticated.assertion
     claims = [Claim(ASSERTION, f"{assertion.client_id} {assertion.jti}", assertion.expires_at + SKEW)]
     if proof is not None:
-        claims.append(Claim(PROOF, f"{proof.jkt} {proof.jti}", proof.expires_at + SKEW))
+        claims.append(proof_id(proof))
     return tuple(claims)
+
+
+def proof_id(proof: Proof) -> Claim:
+    """The id of a proof, at whichever endpoint it is shown."""
+    return Claim(PROOF, f"{proof.jkt} {proof.jti}", proof.expires_at + SKEW)
 
 
 def settlement_of(known: "TokenFacts") -> Settlement:
