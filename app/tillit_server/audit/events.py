@@ -33,6 +33,13 @@ from tillit_server.audit.house_events import (
     ServiceStopped,
     SignatureRejected,
 )
+from tillit_server.audit.login_events import (
+    AuthorizationGranted,
+    LoginRefused,
+    RequestPushed,
+    UserLoggedIn,
+    UserLoggedOut,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +211,11 @@ EVENTS: Mapping[str, type[Event]] = {
         CodeReused,
         TokenRevoked,
         RegisterUnavailable,
+        RequestPushed,
+        UserLoggedIn,
+        LoginRefused,
+        AuthorizationGranted,
+        UserLoggedOut,
         KeyAnnounced,
         KeyActivated,
         KeyRetired,
@@ -231,6 +243,7 @@ EVENTS: Mapping[str, type[Event]] = {
 __all__ = [
     "EVENTS",
     "AuditRead",
+    "AuthorizationGranted",
     "ClientAdded",
     "ClientDisabled",
     "ClientEnabled",
@@ -245,12 +258,14 @@ __all__ = [
     "KeyRetired",
     "KeyRevoked",
     "KeyShared",
+    "LoginRefused",
     "MonthDestroyed",
     "PrivateKeyExposed",
     "ProofKeyChanged",
     "RefusalsSummarised",
     "RegisterUnavailable",
     "RequestExplained",
+    "RequestPushed",
     "RingCreated",
     "RollbackSuspected",
     "SecretDestroyed",
@@ -263,4 +278,6 @@ __all__ = [
     "TokenRefused",
     "TokenRevoked",
     "ToleranceUsed",
+    "UserLoggedIn",
+    "UserLoggedOut",
 ]

@@ -19,6 +19,7 @@ from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.authorization_server import TokenServer
 from tillit_server.issuer.discovery import TOKEN_PATH
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
+from tillit_server.issuer.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
 from tillit_server.web.errors import answer_error
 from tillit_server.web.translate import form_request
@@ -93,11 +94,15 @@ def _framework_app(services: Services, doors: Doors) -> Flask:
         sent = form_request(request.environ, services.token_endpoint)
         return respond(explain_token_request(sent, services, doors.explain_limit))
 
+    def pushed() -> Response:
+        return respond(push_request(form_request(request.environ, services.url(PAR_PATH)), services))
+
     routes: tuple[tuple[str, str, Callable[[], Response]], ...] = (
         ("GET", doors.path + OPENID_PATH, configuration),
         ("GET", doors.path + OAUTH_PATH, configuration),
         ("GET", doors.path + JWKS_PATH, jwks),
         ("POST", doors.path + EXPLAIN_PATH, explain),
+        ("POST", doors.path + PAR_PATH, pushed),
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
         *([("GET", OAUTH_PATH + doors.path, configuration)] if doors.path else []),
     )

@@ -1,0 +1,105 @@
+"""The parameters of an authorization request, with or without a request object (RFC 9101).
+
+For a strict client a request object stands alone. For clients of the lenient profiles it is merged with the
+parameters beside it: what is inside wins, and what is in both places must be equal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tillit.protocol.errors import OAuthError, invalid_request
+from tillit.protocol.request_object import check_request_object
+from tillit_server.issuer.clients import Client
+from tillit_server.issuer.settling import SKEW
+from tillit_server.storage.ports import Claim
+
+REQUEST_OBJECT = "request_object"
+MERGED = "merged_request_object"
+# What stands in the form for other reasons; everything else is a parameter of the request.
+_ENVELOPE = frozenset({"request", "client_assertion", "client_assertion_type"})
+_RESOURCE = "resource"
+_SHOWN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What is asked, and how far it is signed.
+
+    ``carrier_iat``: when the request object was made (Unix seconds), None where there is none. ``spends``:
+    its single-use id. ``tolerances``: what the client's profile forgave.
+    """
+
+    values: Mapping[str, Any] = field(repr=False)
+    resources: tuple[str, ...] = ()
+    carrier_iat: int | None = None
+    spends: tuple[Claim, ...] = ()
+    tolerances: tuple[str, ...] = ()
+
+    @property
+    def signed(self) -> bool:
+        """Whether a request object carried them."""
+        return self.carrier_iat is not None
+
+
+def read_parameters(
+    client: Client, form: Mapping[str, str], resources: tuple[str, ...], issuer: str, now: float
+) -> Parameters:
+    """The parameters of ``client``'s request.
+
+    Raises ``OAuthError``: ``invalid_request_object`` for the object itself, ``invalid_request`` for what
+    must not stand beside it or must be inside it.
+    """
+    if "request_uri" in form:
+        raise invalid_request("request_uri: not allowed here (RFC 9126)", pointer="request_uri")
+    if "authorization_details" in form:
+        # Also beside a request object: details count only under the client's signature.
+        raise OAuthError(
+            "invalid_request",
+            "ATT-2: authorization_details: must be inside a signed request object",
+            rule="ATT-2",
+            pointer="authorization_details",
+        )
+    beside = {name: value for name, value in form.items() if name not in _ENVELOPE}
+    token = form.get("request")
+    if token is None:
+        if client.require_signed_request_object:
+            raise invalid_request("request: this client has to sign its requests", pointer="request")
+        return Parameters(beside, resources)
+    found = check_request_object(
+        token,
+        keys=client.keys_at(now),
+        client_id=client.id,
+        issuer=issuer,
+        now=now,
+        algorithms=client.algorithms,
+        profile=client.profile.request_object,
+    )
+    tolerances: tuple[str, ...] = ()
+    values = found.parameters
+    if client.profile.merged_request_object:
+        _require_agreement(values, beside, resources)
+        if not {*beside, *([_RESOURCE] if resources else [])} <= {*values, "client_id"}:
+            tolerances = (MERGED,)
+        values = {**beside, **values}
+    else:
+        resources = ()
+    spends: tuple[Claim, ...] = ()
+    if found.jti is not None:
+        spends = (Claim(REQUEST_OBJECT, f"{client.id} {found.jti}", found.expires_at + SKEW),)
+    return Parameters(values, resources, found.iat if found.iat is not None else int(now), spends, tolerances)
+
+
+def _require_agreement(
+    inside: Mapping[str, Any], beside: Mapping[str, str], resources: tuple[str, ...]
+) -> None:
+    for name, value in inside.items():
+        if name == _RESOURCE:
+            listed = value if isinstance(value, list) else [value]
+            differs = bool(resources) and listed != list(resources)
+        else:
+            differs = name in beside and beside[name] != (str(value) if type(value) is int else value)
+        if differs:
+            raise invalid_request(
+                f"{name[:_SHOWN]}: not the same inside and beside the request object", pointer=name[:_SHOWN]
+            )
