@@ -19,12 +19,37 @@ class RegisterUnavailable(Exception):  # noqa: N818 - it names the state of the 
 
 
 @dataclass(frozen=True, slots=True)
+class HprCode:
+    """A code of HPR's own lists, with what it says in Norwegian."""
+
+    value: str
+    description: str
+
+
+AUTHORIZED = HprCode("1", "Autorisasjon")
+
+
+@dataclass(frozen=True, slots=True)
+class HprApproval:
+    """What a person is approved as: profession (a code of 9060), and the rights and specialities in it."""
+
+    profession: str
+    authorization: HprCode = AUTHORIZED
+    requisition_rights: tuple[HprCode, ...] = ()
+    specialities: tuple[HprCode, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HprPerson:
-    """A person in the register of health personnel (HPR), with the authorizations that are valid now."""
+    """A person in the register of health personnel (HPR), with what is valid now.
+
+    `approvals` says more about the same `authorizations`, in the order of their codes.
+    """
 
     hpr_number: str = field(repr=False)
     name: str = field(repr=False)
     authorizations: frozenset[str]
+    approvals: tuple[HprApproval, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +186,9 @@ def registers_from(
     Raises `KeyError` or `TypeError` when a document lacks a member. Dates are whole days, UTC, inclusive.
     """
     people = {
-        entry["id"]: HprPerson(entry["hpr_number"], entry["name"], frozenset(entry["authorizations"]))
+        entry["id"]: HprPerson(
+            entry["hpr_number"], entry["name"], frozenset(entry["authorizations"]), _approvals(entry)
+        )
         for entry in hpr["person"]
     }
     units: dict[str, Organisation] = {}
@@ -194,6 +221,23 @@ def registers_from(
         OrganisationsInMemory(units, departments, frozenset(parents)),
         MembershipInMemory(members),
     )
+
+
+def _approvals(person: Mapping[str, Any]) -> tuple[HprApproval, ...]:
+    """An approval for each authorization; `approval` has the rights and specialities of some."""
+    more = {entry["profession"]: entry for entry in person.get("approval", ())}
+    return tuple(
+        HprApproval(
+            profession,
+            requisition_rights=_hpr_codes(more.get(profession, {}).get("requisition_rights", ())),
+            specialities=_hpr_codes(more.get(profession, {}).get("specialities", ())),
+        )
+        for profession in sorted(person["authorizations"])
+    )
+
+
+def _hpr_codes(entries: Sequence[Mapping[str, str]]) -> tuple[HprCode, ...]:
+    return tuple(HprCode(entry["value"], entry["description"]) for entry in entries)
 
 
 def _midnight(day: date) -> float:

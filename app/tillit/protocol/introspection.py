@@ -21,15 +21,22 @@ INACTIVE: Final[Mapping[str, Any]] = {"active": False}
 """All that is ever said about a token that is not active (RFC 7662 section 2.2)."""
 
 
-def make_introspection_jwt(
-    key: SigningKey, *, issuer: str, audience: str, now: float, response: Mapping[str, Any]
-) -> str:
-    """Make a signed answer for one caller (RFC 9701 section 5). ``audience`` is the caller's client id.
+def introspection_claims(
+    *, issuer: str, audience: str, now: float, response: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Give the payload of a signed answer. ``audience`` is the caller's client id.
 
     ``response`` is the plain answer; it is put in whole, and nothing of it beside it, so that the answer
     can never be taken for a token.
     """
-    payload = {"iss": issuer, "aud": audience, "iat": int(now), _MEMBER: dict(response)}
+    return {"iss": issuer, "aud": audience, "iat": int(now), _MEMBER: dict(response)}
+
+
+def make_introspection_jwt(
+    key: SigningKey, *, issuer: str, audience: str, now: float, response: Mapping[str, Any]
+) -> str:
+    """Make and sign an answer for one caller (RFC 9701 section 5)."""
+    payload = introspection_claims(issuer=issuer, audience=audience, now=now, response=response)
     return sign({"typ": TYP}, payload, key)
 
 

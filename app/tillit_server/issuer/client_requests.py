@@ -1,0 +1,60 @@
+"""What introspection and revocation have in common: a form by an authenticated client, about one token."""
+
+from typing import TypeVar
+
+from tillit.protocol.errors import OAuthError, invalid_client, invalid_request
+from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
+from tillit_server.issuer.request import Request
+from tillit_server.issuer.services import Services
+from tillit_server.issuer.settling import single_use_ids
+from tillit_server.issuer.steps import Facts
+from tillit_server.storage.ports import Claim
+
+K = TypeVar("K", bound="ClientFacts")
+
+
+class ClientFacts(Facts):
+    """What is known about such a request; each fact is set by the step of its name."""
+
+    request: Request
+    services: Services
+    now: float
+    authenticated_client: AuthenticatedClient
+    asked_token: str
+
+    def __init__(self, request: Request, services: Services) -> None:
+        self.request = request
+        self.services = services
+        self.now = services.clock()
+
+    @property
+    def spends(self) -> tuple[Claim, ...]:
+        """The assertion's id: no proof is asked for here, since nothing is bound to a key."""
+        return single_use_ids(self.authenticated_client, None)
+
+
+def authenticated_client(known: ClientFacts) -> AuthenticatedClient:
+    """``invalid_client`` (RFC 7662 §2.1, RFC 7009 §2.1, RFC 7523 §3)."""
+    return authenticate_client(known.request, known.services, known.now)
+
+
+def unseen(known: ClientFacts) -> None:
+    """A spent jti costs nothing more; a look only, settle stays the judge."""
+    assertion = known.authenticated_client.assertion
+    if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
+        raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
+    if known.services.store.first_seen(known.spends) is not None:
+        raise replayed()
+
+
+def asked_token(known: ClientFacts) -> str:
+    """``invalid_request``: which token it is about. A ``token_type_hint`` may say anything: we see."""
+    token = known.request.form.get("token")
+    if token is None:
+        raise invalid_request("token: missing", pointer="token")
+    return token
+
+
+def replayed() -> OAuthError:
+    """The refusal for an assertion that somebody has spent."""
+    return invalid_client("the assertion was used before", pointer="client_assertion.jti")

@@ -1,0 +1,92 @@
+"""Our own tokens when they come back to us: read, and asked about whether they still hold.
+
+An access token is verified like any other, with the keys we publish; what no signature can say, whether it
+or its login was revoked since, the store knows.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from tillit.protocol.access_token import AccessToken, check_access_token
+from tillit.protocol.errors import Rejected
+from tillit.protocol.gate import GATE_ALGORITHMS, MAX_ASSERTION_BYTES, read_jws
+from tillit_server.issuer.clients import Client
+from tillit_server.issuer.families import ACCESS_TOKEN, FAMILY, Family, is_genuine, read_refresh_token
+from tillit_server.issuer.services import Services
+
+REVOKED_TOKEN: Final = "revoked_token"  # noqa: S105 (a space of the store, by jti)
+_OF_A_USER: Final = "="  # every sub of a person ends so, and no client id does
+
+
+@dataclass(frozen=True, slots=True)
+class OwnToken:
+    """An access token of ours that is good now. ``family`` is None where nobody has logged in."""
+
+    access: AccessToken
+    client: Client
+    family: Family | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRefreshToken:
+    """A refresh token that this issuer has made; ``version`` is that of its family's record."""
+
+    family: Family = field(repr=False)
+    generation: int
+    version: int
+
+    def holds(self, now: float) -> bool:
+        """Whether it could still be used at ``now``: the newest that was used, or the one after it."""
+        newest = self.family.generation
+        in_time = now <= self.family.expires_at
+        return in_time and not self.family.revoked and self.generation in {newest, newest + 1}
+
+
+def verify_access_token(text: str, services: Services, now: float) -> AccessToken:
+    """An access token that we have signed, not expired, for whichever API. Raises ``Rejected``."""
+    audience = read_jws(text, max_bytes=MAX_ASSERTION_BYTES).claims.get("aud")
+    if type(audience) is not str:
+        raise Rejected("not one audience", "payload.aud")
+    return check_access_token(
+        text,
+        keys=services.signer.verification_keys(now),
+        issuer=services.issuer,
+        audience=audience,
+        now=now,
+        algorithms=GATE_ALGORITHMS,
+        # Both clocks are ours.
+        leeway=0,
+    )
+
+
+def require_live(access: AccessToken, services: Services) -> OwnToken:
+    """``access`` with its client and its login, all of which must still hold.
+
+    Raises ``Rejected`` when it, its family or its client was shut off, ``StorageUnavailable``.
+    """
+    client = services.clients.find(access.client_id)
+    if client is None or client.disabled:
+        raise Rejected("its client is disabled", "payload.client_id")
+    if services.store.seen(REVOKED_TOKEN, access.jti):
+        raise Rejected("revoked", "payload.jti")
+    if not access.subject.endswith(_OF_A_USER):
+        return OwnToken(access, client, None)
+    ticket = services.store.tickets.peek(ACCESS_TOKEN, access.jti)
+    found = None if ticket is None else services.store.records.get(FAMILY, ticket.value["family"])
+    family = None if found is None else Family.from_json(found.value)
+    if family is None or family.revoked:
+        raise Rejected("its login no longer holds", "payload.jti")
+    return OwnToken(access, client, family)
+
+
+def find_refresh_token(text: str, services: Services) -> OwnRefreshToken | None:
+    """The refresh token that ``text`` is, whatever has become of it; None for what we never made.
+
+    Raises ``StorageUnavailable``.
+    """
+    token = read_refresh_token(text)
+    found = None if token is None else services.store.records.get(FAMILY, token.unverified_family)
+    if token is None or found is None:
+        return None
+    family = Family.from_json(found.value)
+    return OwnRefreshToken(family, token.generation, found.version) if is_genuine(token, family) else None

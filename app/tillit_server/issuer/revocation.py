@@ -1,0 +1,96 @@
+"""POST /connect/revocation: a client gives a token up (RFC 7009).
+
+A refresh token takes its whole family with it: every refresh and access token of that login. An access token
+goes alone. What is no token of ours, or is one no longer, needs no revoking: 200. A token of another client
+is left as it is, and the answer is an error (§2.1).
+"""
+
+from dataclasses import replace
+
+from tillit.protocol.access_token import AccessToken
+from tillit.protocol.errors import OAuthError, Rejected
+from tillit_server.audit.events import TokenRevoked
+from tillit_server.issuer.answers import NO_STORE, Answer
+from tillit_server.issuer.client_requests import (
+    ClientFacts,
+    asked_token,
+    authenticated_client,
+    replayed,
+    unseen,
+)
+from tillit_server.issuer.families import FAMILY
+from tillit_server.issuer.own_tokens import (
+    REVOKED_TOKEN,
+    OwnRefreshToken,
+    find_refresh_token,
+    verify_access_token,
+)
+from tillit_server.issuer.request import Request
+from tillit_server.issuer.services import Services
+from tillit_server.issuer.settling import ASSERTION, SKEW
+from tillit_server.issuer.steps import refused, run
+from tillit_server.storage.ports import Claim, Conflict, Put, Settlement, StorageUnavailable
+
+_TRIES = 5
+
+
+class Revocation(ClientFacts):
+    """What is known about a revocation request."""
+
+    token_to_revoke: AccessToken | OwnRefreshToken | None
+
+
+def token_to_revoke(known: Revocation) -> AccessToken | OwnRefreshToken | None:
+    """The token, if it is one of ours that could still be used; ``invalid_grant`` for another client's."""
+    text = known.asked_token
+    found: AccessToken | OwnRefreshToken | None
+    try:
+        found = verify_access_token(text, known.services, known.now)
+        owner = found.client_id
+    except Rejected:
+        found = find_refresh_token(text, known.services)
+        if found is None:
+            return None
+        owner = found.family.authorized.client_id
+    if owner != known.authenticated_client.client.id:
+        raise OAuthError("invalid_grant", "token: issued to another client", pointer="token")
+    return found
+
+
+REVOCATION_STEPS = (authenticated_client, unseen, asked_token, token_to_revoke)
+
+
+def revoke(request: Request, services: Services) -> Answer:
+    """Revoke the token of ``request``, on disk before the answer.
+
+    Raises ``Refused`` (``invalid_client``, ``invalid_request``, ``invalid_grant``) and
+    ``StorageUnavailable``: a token is never called revoked that is not.
+    """
+    known = run(REVOCATION_STEPS, Revocation(request, services))
+    for _ in range(_TRIES):
+        try:
+            services.store.settle(_settlement_of(known))
+        except Conflict as conflict:
+            if conflict.space == ASSERTION:
+                raise refused("settle", replayed(), known) from conflict
+            # Somebody has refreshed, or revoked, in the same instant: look again.
+            known.token_to_revoke = token_to_revoke(known)
+        else:
+            return Answer(200, {}, NO_STORE)
+    raise StorageUnavailable("the family is being changed all the time")
+
+
+def _settlement_of(known: Revocation) -> Settlement:
+    found, audit, client = known.token_to_revoke, known.services.audit, known.authenticated_client.client
+    if isinstance(found, AccessToken):
+        if known.services.store.seen(REVOKED_TOKEN, found.jti):
+            return Settlement(claims=known.spends)
+        event = TokenRevoked(client_id=client.id, jti=found.jti)
+        gone = Claim(REVOKED_TOKEN, found.jti, found.expires_at + SKEW)
+        return Settlement(claims=(*known.spends, gone), entries=(audit.entry(event),))
+    if found is None or found.family.revoked:
+        return Settlement(claims=known.spends)
+    family = found.family.authorized.family
+    event = TokenRevoked(client_id=client.id, family=family)
+    put = Put(FAMILY, family, replace(found.family, revoked=True).to_json(), expect=found.version)
+    return Settlement(claims=known.spends, puts=(put,), entries=(audit.entry(event),))
