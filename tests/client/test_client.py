@@ -89,8 +89,8 @@ def test_further_details_stand_beside_the_attestation(world):
 def test_a_server_that_cannot_be_reached(make_world):
     """A network failure is Unreachable with the transport's code."""
     world = make_world()
-    world.client._discovery.metadata()
-    world.client._send = lambda _: (_ for _ in ()).throw(TransportError(TransportError.TIMED_OUT))
+    world.client.wire.discovery.metadata()
+    world.client.wire.send = lambda _: (_ for _ in ()).throw(TransportError(TransportError.TIMED_OUT))
 
     assert refused(Unreachable, world.client.fetch_token).code == "timed_out"
 

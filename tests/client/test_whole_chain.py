@@ -52,12 +52,12 @@ def verifier(service):
 def present(client, token, verifier, *, patient=None, url=URL):
     """What the source makes of a request by this client with this token."""
     sent = []
-    client_send = client._send
-    client._send = lambda request: sent.append(request) or _Answer()
+    client_send = client.wire.send
+    client.wire.send = lambda request: sent.append(request) or _Answer()
     try:
         client.request("GET", url, token)
     finally:
-        client._send = client_send
+        client.wire.send = client_send
     return verifier.verify("GET", url, sent[0].headers, patient)
 
 

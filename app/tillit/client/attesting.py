@@ -18,22 +18,16 @@ Details = Sequence[Mapping[str, Any]]
 """Further objects to send beside the attestation, each with its `type`."""
 
 
-def attest(source: Attest, *, now: float, synthetic_identifiers: bool) -> Attestation:
+def attest(source: Attest, circumstances: Circumstances) -> Attestation:
     """Make an attestation for this moment and judge it as the consumer. Raises `NotSent`."""
     made = source() if callable(source) else source
-    circumstances = Circumstances(
-        now=now,
-        carrier_iat=int(now),
-        # In this grant nobody logs in at the issuer: the enterprise says who its practitioner is.
-        established_by="legal_entity",
-        synthetic_identifiers=synthetic_identifiers,
-    )
     if isinstance(made, Attestation):
         violations = judge(made, Party.CONSUMER, circumstances)
         attestation = None if violations else made
     else:
         value = {"type": ATTESTATION_TYPE, **made}
-        result = examine(value, carrier_iat=int(now), party=Party.CONSUMER, circumstances=circumstances)
+        carrier_iat = int(circumstances.now)
+        result = examine(value, carrier_iat=carrier_iat, party=Party.CONSUMER, circumstances=circumstances)
         attestation, violations = result.attestation, result.violations
     if attestation is None:
         raise NotSent(NotSent.ATTESTATION_REFUSED, violations[0].description, violations)

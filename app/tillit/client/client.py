@@ -1,36 +1,31 @@
 """An EHR's client: tokens for one attested access context at a time, and API calls that prove possession."""
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from tillit.attestation.model import Attestation
-from tillit.client.attesting import Attest, Details, to_details
+from tillit.attestation.rulebook import Circumstances
+from tillit.client.attesting import Attest, Details, attest, to_details
 from tillit.client.context import Context
-from tillit.client.discovery import Discovery
-from tillit.client.errors import NotSent, Unreachable
-from tillit.client.token_request import Token, client_credentials_request, read_token_response, wants_nonce
-from tillit.outbound.transport import (
-    Outbound,
-    Request,
-    Response,
-    Send,
-    TransportError,
-    require_safe_url,
-    sender,
+from tillit.client.token_request import (
+    CLIENT_CREDENTIALS,
+    TOKEN_EXCHANGE,
+    Fields,
+    Token,
+    read_empty_answer,
+    read_token_response,
+    target_fields,
 )
-from tillit.protocol.client_assertion import make_assertion
-from tillit.protocol.dpop import make_proof
+from tillit.client.wire import Wire
+from tillit.outbound.transport import Outbound, Response, Send, sender
 from tillit.protocol.jose import SigningKey, generate_key
 
 if TYPE_CHECKING:
     import httpx
 
-ANSWER_BYTES = 64 * 1024 * 1024
-"""The largest answer of an API that is read."""
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105, a name (RFC 8693 §3)
 
 
 class Client:
@@ -42,7 +37,8 @@ class Client:
     context attests anew.
 
     It does not check access tokens, which are opaque to clients, and does not decide who may see which
-    patient: that decision is what the owner attests.
+    patient: that decision is what the owner attests. For practitioners who log in at the issuer there is
+    `Login`, which is made of a client.
     """
 
     def __init__(
@@ -65,13 +61,15 @@ class Client:
         self.synthetic_identifiers = synthetic_identifiers
         self.margin = margin
         self.renew_after = renew_after
-        self._key = key
-        self._dpop_key = dpop_key or generate_key("ES256")
-        self._send = sender(http, pooled=True)
-        self._new_id = new_id
-        self._discovery = Discovery(issuer, send=self._send, clock=clock)
-        self._nonces: dict[str, str] = {}
-        self._nonce_lock = threading.Lock()
+        self.wire = Wire(
+            issuer,
+            client_id,
+            key,
+            dpop_key or generate_key("ES256"),
+            send=sender(http, pooled=True),
+            clock=clock,
+            new_id=new_id,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -81,8 +79,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that this client opened; a later request opens new ones."""
-        if isinstance(self._send, Outbound):
-            self._send.close()
+        if isinstance(self.wire.send, Outbound):
+            self.wire.send.close()
 
     def patient_context(
         self,
@@ -105,6 +103,20 @@ class Client:
         """Open a context without an attestation, for APIs that demand none."""
         return Context(self, None, scope=scope, resource=resource, details=details)
 
+    def attest(self, source: Attest) -> Attestation:
+        """Make an attestation for this moment and judge it as the consumer. Raises `NotSent`.
+
+        Nobody logs in at the issuer: the enterprise says who its practitioner is.
+        """
+        now = self.clock()
+        circumstances = Circumstances(
+            now=now,
+            carrier_iat=int(now),
+            established_by="legal_entity",
+            synthetic_identifiers=self.synthetic_identifiers,
+        )
+        return attest(source, circumstances)
+
     def fetch_token(
         self,
         attestation: Attestation | None = None,
@@ -120,29 +132,37 @@ class Client:
         The attestation is sent as it is: `Context` has judged it. A demand for a nonce is answered once, with
         a new assertion and a new proof. Raises `ServerRefused`, `BadAnswer` or `Unreachable`.
         """
-        endpoint = self._discovery.token_endpoint()
-        assertion_details = to_details(attestation, details)
+        fields = [("grant_type", CLIENT_CREDENTIALS), *target_fields(scope, resource)]
+        return self._token(fields, scope, to_details(attestation, details))
 
-        def request(nonce: str | None) -> Request:
-            now = self.clock()
-            return client_credentials_request(
-                endpoint,
-                client_id=self.client_id,
-                assertion=make_assertion(
-                    self._key,
-                    self.client_id,
-                    self.issuer,
-                    now=now,
-                    jti=self._new_id(),
-                    assertion_details=assertion_details,
-                ),
-                proof=make_proof(self._dpop_key, "POST", endpoint, now=now, nonce=nonce, jti=self._new_id()),
-                scope=scope,
-                resource=resource,
-            )
+    def exchange_token(
+        self,
+        subject_token: str,
+        *,
+        scope: str | None = None,
+        resource: str | None = None,
+        details: Details = (),
+    ) -> Token:
+        """Exchange an access token this client was called with for one of its own (RFC 8693 §2.1).
 
-        asked_at = self.clock()
-        return read_token_response(self._exchange(endpoint, request), scope=scope, now=asked_at)
+        The new token speaks of the same user and, while it is fresh, of the same attestation; it is bound to
+        this client's proof key. Raises as `fetch_token` does.
+        """
+        fields = [
+            ("grant_type", TOKEN_EXCHANGE),
+            ("subject_token", subject_token),
+            ("subject_token_type", ACCESS_TOKEN_TYPE),
+            *target_fields(scope, resource),
+        ]
+        return self._token(fields, scope, to_details(None, details))
+
+    def revoke(self, token: str, *, hint: str = "refresh_token") -> None:
+        """Have a token of this client revoked, a refresh token with all that came from it (RFC 7009 §2).
+
+        Raises `ServerRefused`, `BadAnswer` or `Unreachable`; then it may still be good.
+        """
+        fields = [("token", token), ("token_type_hint", hint)]
+        read_empty_answer(self.wire.post("revocation_endpoint", fields, prove=False))
 
     def request(
         self,
@@ -157,42 +177,9 @@ class Client:
 
         Raises `NotSent` for a URL a token must not travel to, and `Unreachable`.
         """
+        return self.wire.call(method, url, token.value, headers=headers, body=body)
 
-        def build(nonce: str | None) -> Request:
-            proof = make_proof(
-                self._dpop_key,
-                method,
-                url,
-                now=self.clock(),
-                nonce=nonce,
-                access_token=token.value,
-                jti=self._new_id(),
-            )
-            credentials = (("Authorization", f"DPoP {token.value}"), ("DPoP", proof))
-            return Request(method, url, (*credentials, *headers), body, ANSWER_BYTES)
-
-        try:
-            require_safe_url(url)
-        except TransportError as error:
-            raise NotSent(NotSent.INSECURE_URL, str(error)) from error
-        return self._exchange(url, build)
-
-    def _exchange(self, url: str, build: Callable[[str | None], Request]) -> Response:
-        """Send, and once more if all that is missing is a nonce (RFC 9449 §8: exactly one retry)."""
-        parts = urlsplit(url)
-        origin = f"{parts.scheme}://{parts.netloc}".lower()
-        try:
-            response = self._remember(origin, self._send(build(self._nonces.get(origin))))
-            if wants_nonce(response):
-                response = self._remember(origin, self._send(build(self._nonces.get(origin))))
-        except TransportError as error:
-            raise Unreachable(error.code, str(error)) from error
-        return response
-
-    def _remember(self, origin: str, response: Response) -> Response:
-        """Keep the newest nonce of a server, also from a successful answer (RFC 9449 §8.2)."""
-        nonce = response.header("DPoP-Nonce")
-        if nonce:
-            with self._nonce_lock:
-                self._nonces[origin] = nonce
-        return response
+    def _token(self, fields: Fields, scope: str | None, details: Details | None) -> Token:
+        asked_at = self.clock()
+        answer = self.wire.post("token_endpoint", fields, details=details)
+        return read_token_response(answer, scope=scope, now=asked_at)

@@ -30,8 +30,13 @@ class Discovery:
 
     def token_endpoint(self) -> str:
         """Give the token endpoint. Raises `Unreachable`, or `BadAnswer` when none is safe to use."""
-        endpoint = self.metadata().get("token_endpoint")
+        return self.endpoint("token_endpoint")
+
+    def endpoint(self, name: str) -> str:
+        """Give an endpoint by its name in the metadata. Raises `Unreachable` or `BadAnswer`."""
+        endpoint = self.metadata().get(name)
         try:
             return require_safe_url(endpoint if isinstance(endpoint, str) else "")
         except TransportError as error:
-            raise BadAnswer(BadAnswer.NO_TOKEN_ENDPOINT, str(error)) from error
+            missing = BadAnswer.NO_TOKEN_ENDPOINT if name == "token_endpoint" else BadAnswer.NO_ENDPOINT
+            raise BadAnswer(missing, f"{name}: {error}") from error

@@ -16,7 +16,7 @@ class ClientError(Exception):
 
 
 class NotSent(ClientError):  # noqa: N818, reads as what happened
-    """Nothing left this machine. `code` is `ATTESTATION_REFUSED`, `CONTEXT_CLOSED` or `INSECURE_URL`.
+    """Nothing left this machine. `code` is one of the constants.
 
     With `ATTESTATION_REFUSED`, `violations` says which rules refused and where in the attestation.
     """
@@ -24,6 +24,13 @@ class NotSent(ClientError):  # noqa: N818, reads as what happened
     ATTESTATION_REFUSED = "attestation_refused"
     CONTEXT_CLOSED = "context_closed"
     INSECURE_URL = "insecure_url"
+    ANOTHER_KEY = "another_key"
+    """The login was begun with another proof key: processes that share logins must share the key."""
+    ATTESTED_AT_LOGIN = "attested_at_login"
+    """The login carries its attestation; a second one would be refused by the server."""
+    NO_REFRESH_TOKEN = "no_refresh_token"  # noqa: S105, an error code
+    """A new token is needed and the login gave nothing to get it with: ask for `offline_access`."""
+    SESSION_ENDED = "session_ended"
 
     def __init__(self, code: str, detail: str = "", violations: Sequence[Violation] = ()) -> None:
         super().__init__(code, detail, violations=tuple(violations))
@@ -42,14 +49,24 @@ class BadAnswer(ClientError):  # noqa: N818, reads as what happened
     NOT_SENDER_CONSTRAINED = "not_sender_constrained"
     BAD_EXPIRES_IN = "bad_expires_in"
     BAD_SCOPE = "bad_scope"
+    BAD_TOKEN = "bad_token"  # noqa: S105, an error code
     NO_TOKEN_ENDPOINT = "no_token_endpoint"  # noqa: S105, an error code
+    NO_ENDPOINT = "no_endpoint"
+    NO_REQUEST_URI = "no_request_uri"
+    NOT_THIS_LOGIN = "not_this_login"
+    """The callback is not an answer to the login that was begun: another state, or another issuer."""
+    BAD_ID_TOKEN = "bad_id_token"  # noqa: S105, an error code
+    ANOTHER_PERSON = "another_person"
+    """Somebody else logged in than the person who is logged in here (ATT-9); what came was revoked."""
+    ANOTHER_SUBJECT = "another_subject"
+    """Userinfo speaks of somebody else than the ID token."""
 
 
 class ServerRefused(ClientError):  # noqa: N818, reads as what happened
     """The server said no. `code` is its OAuth error, such as `invalid_authorization_details`.
 
     `description` is its explanation, which begins with the rule where a rule refused; `retry_after` is in
-    seconds.
+    seconds. `status` is 0 for a refusal that came through the browser, such as `access_denied`.
     """
 
     def __init__(self, code: str, description: str, status: int, retry_after: int | None = None) -> None:

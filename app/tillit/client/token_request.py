@@ -1,6 +1,6 @@
-"""The client credentials request with an attestation, and its answer (RFC 6749 §4.4, §5)."""
+"""Requests to the token endpoint and its neighbours, and what comes out of the answers (RFC 6749 §4, §5)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +14,14 @@ from tillit.protocol.gate import read_json
 from tillit.protocol.scope import parse_scope
 
 USE_DPOP_NONCE = "use_dpop_nonce"
+
+Fields = Sequence[tuple[str, str]]
+"""Form fields in order; `resource` may occur more than once (RFC 8707 §2)."""
+
+AUTHORIZATION_CODE = "authorization_code"
+CLIENT_CREDENTIALS = "client_credentials"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105, a name
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105, a name (RFC 8693 §2.1)
 
 _OK = 200
 _LONGEST_LIFE = 86_400
@@ -32,41 +40,60 @@ class Token:
     expires_at: float
 
 
-def client_credentials_request(
-    endpoint: str, *, client_id: str, assertion: str, proof: str, scope: str | None, resource: str | None
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A whole answer of the token endpoint. `refresh_expires_at` is in Unix seconds, None when not told."""
+
+    token: Token
+    id_token: str | None = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    refresh_expires_at: float | None
+
+
+def form_request(
+    endpoint: str, fields: Fields, *, client_id: str, assertion: str, proof: str | None = None
 ) -> Request:
-    """Make the token request: private_key_jwt (RFC 7523 §2.2) and a DPoP proof (RFC 9449 §5)."""
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": client_id,
-        "client_assertion_type": ASSERTION_TYPE,
-        "client_assertion": assertion,
-    }
-    if scope:
-        form["scope"] = scope
-    if resource:
-        form["resource"] = resource
+    """Make a form request: private_key_jwt (RFC 7523 §2.2) and, if there is one, a DPoP proof (RFC 9449 §5)."""
+    form = [
+        *fields,
+        ("client_id", client_id),
+        ("client_assertion_type", ASSERTION_TYPE),
+        ("client_assertion", assertion),
+    ]
+    headers = (("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "application/json"))
     return Request(
         "POST",
         endpoint,
-        (
-            ("Content-Type", "application/x-www-form-urlencoded"),
-            ("Accept", "application/json"),
-            ("DPoP", proof),
-        ),
+        headers if proof is None else (*headers, ("DPoP", proof)),
         urlencode(form).encode("ascii"),
     )
 
 
+def target_fields(scope: str | None, resource: str | None) -> Fields:
+    """Give the fields that say what a token is for: scope, and one resource (RFC 8707 §2.2)."""
+    return [(name, value) for name, value in (("scope", scope), ("resource", resource)) if value]
+
+
+def client_credentials_request(
+    endpoint: str, *, client_id: str, assertion: str, proof: str, scope: str | None, resource: str | None
+) -> Request:
+    """Make the token request of a client on its own behalf (RFC 6749 §4.4.2)."""
+    fields = [("grant_type", CLIENT_CREDENTIALS), *target_fields(scope, resource)]
+    return form_request(endpoint, fields, client_id=client_id, assertion=assertion, proof=proof)
+
+
 def read_token_response(response: Response, *, scope: str | None, now: float) -> Token:
-    """Take the token out of an answer to `client_credentials_request`.
+    """Take the token out of an answer of the token endpoint.
 
     Raises `ServerRefused` for an OAuth error and `BadAnswer` for anything that is not a DPoP-bound token. The
     token itself is opaque to a client (RFC 9068 §6) and is not looked into.
     """
-    if response.status != _OK:
-        raise _refusal(response)
-    document = _object(response)
+    return read_grant_response(response, scope=scope, now=now).token
+
+
+def read_grant_response(response: Response, *, scope: str | None, now: float) -> Granted:
+    """Take tokens of all kinds out of an answer, as `read_token_response` does. None of them is checked."""
+    document = read_object(response)
     value = document.get("access_token")
     if not isinstance(value, str) or not value:
         raise BadAnswer(BadAnswer.NO_ACCESS_TOKEN)
@@ -77,13 +104,26 @@ def read_token_response(response: Response, *, scope: str | None, now: float) ->
     seconds = document.get("expires_in")
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 < seconds <= _LONGEST_LIFE:
         raise BadAnswer(BadAnswer.BAD_EXPIRES_IN, "whole seconds, at most a day, are needed")
-    granted = document.get("scope", scope or "")
-    try:
-        if isinstance(granted, str):
-            return Token(value, parse_scope(granted), now + seconds)
-    except Rejected:
-        pass
-    raise BadAnswer(BadAnswer.BAD_SCOPE, "a scope string is needed")
+    rest = document.get("rt_expires_in")
+    return Granted(
+        Token(value, _granted_scope(document, scope), now + seconds),
+        _optional_text(document, "id_token"),
+        _optional_text(document, "refresh_token"),
+        now + rest if isinstance(rest, int) and not isinstance(rest, bool) else None,
+    )
+
+
+def read_object(response: Response, status: int = _OK) -> Mapping[str, Any]:
+    """Give the JSON object of an answer with this status. Raises `ServerRefused` or `BadAnswer`."""
+    if response.status != status:
+        raise refusal(response)
+    return _object(response)
+
+
+def read_empty_answer(response: Response) -> None:
+    """Take an answer that says nothing but that it was done. Raises `ServerRefused` or `BadAnswer`."""
+    if response.status != _OK:
+        raise refusal(response)
 
 
 def wants_nonce(response: Response) -> bool:
@@ -104,7 +144,8 @@ def wants_nonce(response: Response) -> bool:
     return False
 
 
-def _refusal(response: Response) -> ServerRefused | BadAnswer:
+def refusal(response: Response) -> ServerRefused | BadAnswer:
+    """Give what an answer that is no success means: an OAuth error, or nothing we understand."""
     try:
         document = _object(response)
     except BadAnswer as bad:
@@ -128,3 +169,20 @@ def _object(response: Response) -> Mapping[str, Any]:
     if not isinstance(document, Mapping):
         raise BadAnswer(BadAnswer.NOT_JSON, "a JSON object is needed")
     return document
+
+
+def _granted_scope(document: Mapping[str, Any], asked: str | None) -> tuple[str, ...]:
+    granted = document.get("scope", asked or "")
+    try:
+        if isinstance(granted, str):
+            return parse_scope(granted)
+    except Rejected:
+        pass
+    raise BadAnswer(BadAnswer.BAD_SCOPE, "a scope string is needed")
+
+
+def _optional_text(document: Mapping[str, Any], name: str) -> str | None:
+    value = document.get(name)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise BadAnswer(BadAnswer.BAD_TOKEN, f"{name}: a string is needed")
+    return value
