@@ -1,16 +1,13 @@
 """What introspection and revocation have in common: a form by an authenticated client, about one token."""
 
-from typing import TypeVar
-
 from tillit.protocol.errors import OAuthError, invalid_client, invalid_request
+from tillit_server.audit.events import ToleranceUsed
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import single_use_ids
 from tillit_server.issuer.steps import Facts
-from tillit_server.storage.ports import Claim
-
-K = TypeVar("K", bound="ClientFacts")
+from tillit_server.storage.ports import Claim, Entry
 
 
 class ClientFacts(Facts):
@@ -31,6 +28,17 @@ class ClientFacts(Facts):
     def spends(self) -> tuple[Claim, ...]:
         """The assertion's id: no proof is asked for here, since nothing is bound to a key."""
         return single_use_ids(self.authenticated_client, None)
+
+    @property
+    def tolerated(self) -> tuple[Entry, ...]:
+        """What the client's profile forgave, for the audit."""
+        assertion = self.authenticated_client.assertion
+        if not assertion.tolerances_used:
+            return ()
+        event = ToleranceUsed(
+            client_id=assertion.client_id, tolerances=assertion.tolerances_used, assertion_jti=assertion.jti
+        )
+        return (self.services.audit.entry(event),)
 
 
 def authenticated_client(known: ClientFacts) -> AuthenticatedClient:

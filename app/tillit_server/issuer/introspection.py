@@ -79,7 +79,7 @@ def introspect(request: Request, services: Services, *, signed: bool) -> Answer 
         )
         answer = SignedAnswer(services.signer.sign(TYP, claims, caller.id_token_signed_response_alg)[0])
     try:
-        services.store.settle(Settlement(claims=known.spends))
+        services.store.settle(Settlement(claims=known.spends, entries=known.tolerated))
     except Conflict as conflict:
         raise refused("settle", replayed(), known) from conflict
     return answer

@@ -81,16 +81,17 @@ def revoke(request: Request, services: Services) -> Answer:
 
 
 def _settlement_of(known: Revocation) -> Settlement:
-    found, audit, client = known.token_to_revoke, known.services.audit, known.authenticated_client.client
-    if isinstance(found, AccessToken):
-        if known.services.store.seen(REVOKED_TOKEN, found.jti):
-            return Settlement(claims=known.spends)
+    """The assertion is spent whatever comes of it; what is revoked already needs no second entry."""
+    found, services, client = known.token_to_revoke, known.services, known.authenticated_client.client
+    claims, entries = known.spends, known.tolerated
+    puts: tuple[Put, ...] = ()
+    if isinstance(found, AccessToken) and not services.store.seen(REVOKED_TOKEN, found.jti):
         event = TokenRevoked(client_id=client.id, jti=found.jti)
-        gone = Claim(REVOKED_TOKEN, found.jti, found.expires_at + SKEW)
-        return Settlement(claims=(*known.spends, gone), entries=(audit.entry(event),))
-    if found is None or found.family.revoked:
-        return Settlement(claims=known.spends)
-    family = found.family.authorized.family
-    event = TokenRevoked(client_id=client.id, family=family)
-    put = Put(FAMILY, family, replace(found.family, revoked=True).to_json(), expect=found.version)
-    return Settlement(claims=known.spends, puts=(put,), entries=(audit.entry(event),))
+        claims = (*claims, Claim(REVOKED_TOKEN, found.jti, found.expires_at + SKEW))
+        entries = (*entries, services.audit.entry(event))
+    elif isinstance(found, OwnRefreshToken) and not found.family.revoked:
+        family = found.family.authorized.family
+        event = TokenRevoked(client_id=client.id, family=family)
+        puts = (Put(FAMILY, family, replace(found.family, revoked=True).to_json(), expect=found.version),)
+        entries = (*entries, services.audit.entry(event))
+    return Settlement(claims=claims, puts=puts, entries=entries)

@@ -12,7 +12,7 @@ from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign
 from tillit_server.signing.custody import Custody
 from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
-from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, active_key, published
+from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, State, active_key, published
 from tillit_server.signing.live import LiveRing, OnChange, RingUnavailable, WriteRing
 from tillit_server.storage.ports import Records
 
@@ -104,6 +104,31 @@ class Signer:
     def archive(self) -> tuple[PublicKey, ...]:
         """Every key there ever was, for old audit checkpoints and old logs; never for judging a token."""
         return tuple(self._live.last().public.values())
+
+    def unrevoked(self) -> tuple[PublicKey, ...]:
+        """Every key that was never revoked, of whatever age: for what our own clients show us again."""
+        opened = self._live.last()
+        return tuple(opened.public[entry.kid] for entry in opened.ring.entries if entry.revoked_at is None)
+
+    def expired_jwks(self, now: float) -> dict[str, list[dict[str, Any]]]:
+        """The keys that are published no longer, for whoever reads old tokens in old logs.
+
+        Each is marked ``archive``, with the instant at which it was gone (``exp``) and, where that is why,
+        the instant of its revocation. No token is to be accepted because of them.
+        """
+        ring = self._live.last().ring
+        gone = [entry for entry in ring.entries if entry.state(now) is State.GONE]
+        return {
+            "keys": [
+                {
+                    **public_members(entry.public),
+                    "archive": True,
+                    "exp": entry.since(State.GONE),
+                    **({} if entry.revoked_at is None else {"revoked": {"revoked_at": entry.revoked_at}}),
+                }
+                for entry in gone
+            ]
+        }
 
     def ring(self) -> KeyRing:
         """The plan as last seen."""
