@@ -1,7 +1,10 @@
 """Who is asking: private_key_jwt, the only client authentication there is (RFC 7523 §3)."""
 
-from dataclasses import dataclass
+from base64 import b64decode
+from binascii import Error as NotBase64
+from dataclasses import dataclass, replace
 from functools import cache
+from urllib.parse import unquote_plus
 
 from tillit.protocol.client_assertion import ASSERTION_TYPE, Assertion, check_assertion, read_assertion
 from tillit.protocol.errors import OAuthError, invalid_client
@@ -31,9 +34,10 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
     Raises ``OAuthError`` ``invalid_client``.
     """
     form = request.form
+    named = None if request.authorization is None else _named_without_secret(request.authorization)
     # RFC 6749 §2.3: one method of authentication per request
-    if request.authorization is not None or "client_secret" in form:
-        raise invalid_client("more than one client authentication method", pointer="client_assertion")
+    if (request.authorization is not None and named is None) or "client_secret" in form:
+        raise _two_methods()
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise invalid_client("client_assertion_type is not jwt-bearer", pointer="client_assertion_type")
     unverified = read_assertion(form.get("client_assertion", ""))
@@ -61,7 +65,28 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
             reason = "unknown client" if client is None else "the client is disabled"
             raise invalid_client(reason, pointer="client_assertion.iss") from error
         raise
+    if named is not None:
+        # Judged last, so that time does not tell which client has the tolerance (threat C9).
+        if named != judged_as.id or not judged_as.profile.empty_basic_header:
+            raise _two_methods()
+        assertion = replace(assertion, tolerances_used=(*assertion.tolerances_used, "empty_basic_header"))
     return AuthenticatedClient(judged_as, assertion)
+
+
+def _named_without_secret(authorization: str) -> str | None:
+    """The client that a Basic header names without a secret, which proves nothing (RFC 6749 §2.3.1)."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        name, colon, secret = b64decode(value, validate=True).decode("ascii").partition(":")
+    except (NotBase64, ValueError):
+        return None
+    return unquote_plus(name) if name and colon and not secret else None
+
+
+def _two_methods() -> OAuthError:
+    return invalid_client("more than one client authentication method", pointer="client_assertion")
 
 
 def _verify_in_vain(jws: UnverifiedJWS) -> None:
