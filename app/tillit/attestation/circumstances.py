@@ -45,6 +45,8 @@ class Circumstances:
     """National number of the person who logged in (X-2)."""
     security_level: str | None = None
     """Level of that login; "4" is the level high that ATT-9 demands."""
+    login_pending: bool = False
+    """Nobody has logged in yet, somebody will: what a login must show (ATT-9, 11, 29, 32) is judged then."""
     may_attest_without_login: bool = False
     """The client is registered as one whose enterprise may vouch for its practitioners itself."""
 

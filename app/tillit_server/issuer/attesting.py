@@ -1,6 +1,10 @@
-"""The attestation of a request: found, judged as trust anchor, enriched from the registers."""
+"""The attestation of a request: found, judged as trust anchor, enriched from the registers.
 
-from collections.abc import Mapping
+It comes with a token request (in the client assertion, for that token alone) or with the authorization
+request (in a signed request object, for every token of the login while it is fresh), never with both.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,26 +15,21 @@ from tillit.attestation.model import Attestation
 from tillit.attestation.registers import RegisterUnavailable
 from tillit.attestation.rulebook import Examination, examine
 from tillit.attestation.wire import to_claim
-from tillit.protocol.authorization_details import (
-    ATTESTATION_TYPE,
-    JOURNAL_TYPE,
-    ORGANISATION_TYPE,
-    of_type,
-    read_details,
-)
+from tillit.protocol.authorization_details import ATTESTATION_TYPE, JOURNAL_TYPE, ORGANISATION_TYPE, of_type
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.apis import ATTESTATION_SCOPE, JOURNAL_SCOPE
+from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
+from tillit_server.issuer.authorized import Authorized, CarriedDetails
 from tillit_server.issuer.client_authentication import AuthenticatedClient
 from tillit_server.issuer.clients import Client
+from tillit_server.issuer.details import details_of, journal_id_of, refuse_double
 from tillit_server.issuer.organisations import Organisations, read_organisations
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.target import Target
+from tillit_server.issuer.users import User
 
 MAX_AGE = 3600  # seconds an attestation may be relied on (ATT-58c)
 RETRY_AFTER = 5
 REGISTER_AWAY = "ATT-REGISTER"
-_NAME = "assertion_details"
-_OLD_NAME = "authorization_details"
 
 EstablishedBy = Literal["login", "legal_entity"]
 
@@ -79,18 +78,23 @@ def accept_attestation(
     now: float,
     *,
     established_by: EstablishedBy,
+    authorized: Authorized | None = None,
 ) -> Attested:
-    """Judge and enrich what the client assertion attests.
+    """Judge and enrich what the client assertion attests, or what the login behind the request does.
 
     Raises ``OAuthError``: HID-… for organisation numbers, ATT-… for the attestation (``AttestationRefused``),
     ``temporarily_unavailable`` when a register that must answer does not.
     """
-    client, assertion, api = authenticated.client, authenticated.assertion, target.api
-    details = _details(authenticated)
-    organisations = read_organisations(client, of_type(details, ORGANISATION_TYPE))
-    journal_id = _journal_id(client, of_type(details, JOURNAL_TYPE))
-    sent = of_type(details, ATTESTATION_TYPE)
-    if sent is None:
+    client, api = authenticated.client, target.api
+    sent, stored = details_of(authenticated), None
+    if authorized is not None and authorized.carried is not None:
+        stored = authorized.carried
+        refuse_double(sent, stored.details)
+        sent = (*sent, *(detail for detail in stored.details if of_type(sent, detail["type"]) is None))
+    organisations = read_organisations(client, of_type(sent, ORGANISATION_TYPE))
+    journal_id = journal_id_of(client, of_type(sent, JOURNAL_TYPE))
+    attestation = of_type(sent, ATTESTATION_TYPE)
+    if attestation is None:
         if api.attestation == "required":
             raise OAuthError(
                 "access_denied",
@@ -98,56 +102,161 @@ def accept_attestation(
                 rule="ATT-REQUIRED",
             )
         return Attested(organisations, journal_id=journal_id)
+    if stored is not None and of_type(stored.details, ATTESTATION_TYPE) is None:
+        stored = None
+    user = authorized.user if authorized is not None else None
+    carrier_iat = stored.carrier_iat if stored is not None else authenticated.assertion.iat
+    circumstances = _circumstances(
+        client,
+        services,
+        now,
+        carrier_iat=carrier_iat,
+        organisations=organisations,
+        apis=(api,),
+        scopes=target.scopes,
+        established_by=established_by,
+        user=user,
+        stored_with_grant=stored is not None,
+    )
+    try:
+        examination = _examined(attestation, circumstances, carrier_iat)
+        enriched = enrich(
+            _accepted(examination), services.registers, circumstances.codes, person=user.pid if user else None
+        )
+    except RegisterUnavailable as error:
+        raise register_away(error) from error
+    return Attested(organisations, enriched, to_claim(enriched), journal_id, _remarks(examination))
+
+
+def check_pushed_details(
+    client: Client, carried: CarriedDetails, scopes: Collection[str], services: Services, now: float
+) -> None:
+    """Judge the details of an authorization request as far as it can be done before anybody has logged in.
+
+    ``scopes``: those asked for. Raises ``OAuthError`` as ``accept_attestation`` does.
+    """
+    _judge_carried(client, carried, scopes, services, now, user=None)
+
+
+def check_user(  # noqa: PLR0917 (check_pushed_details with a user)
+    client: Client,
+    carried: CarriedDetails,
+    user: User,
+    scopes: Collection[str],
+    services: Services,
+    now: float,
+) -> None:
+    """Judge the details of an authorization request again, ``user`` having logged in (ATT-9, 11, 29, 32).
+
+    Raises ``OAuthError`` as ``accept_attestation`` does; its description names no person.
+    """
+    _judge_carried(client, carried, scopes, services, now, user=user)
+
+
+def register_away(error: RegisterUnavailable) -> OAuthError:
+    """The answer when a register that must be asked cannot be (ATT-REGISTER): nothing is assumed."""
+    return OAuthError(
+        "temporarily_unavailable",
+        f"{REGISTER_AWAY}: {error.register} cannot be asked now",
+        status=503,
+        detail=error.register,
+        rule=REGISTER_AWAY,
+        headers=(("Retry-After", str(RETRY_AFTER)),),
+    )
+
+
+def _judge_carried(
+    client: Client,
+    carried: CarriedDetails,
+    scopes: Collection[str],
+    services: Services,
+    now: float,
+    *,
+    user: User | None,
+) -> None:
+    organisations = read_organisations(client, of_type(carried.details, ORGANISATION_TYPE))
+    journal_id_of(client, of_type(carried.details, JOURNAL_TYPE))
+    attestation = of_type(carried.details, ATTESTATION_TYPE)
+    if attestation is None:
+        return
+    circumstances = _circumstances(
+        client,
+        services,
+        now,
+        carrier_iat=carried.carrier_iat,
+        organisations=organisations,
+        apis=tuple({api.audience: api for s in scopes if (api := services.apis.by_scope.get(s))}.values()),
+        scopes=scopes,
+        established_by="login",
+        user=user,
+        login_pending=user is None,
+    )
+    try:
+        _accepted(_examined(attestation, circumstances, carried.carrier_iat))
+    except RegisterUnavailable as error:
+        raise register_away(error) from error
+
+
+def _circumstances(
+    client: Client,
+    services: Services,
+    now: float,
+    *,
+    carrier_iat: int,
+    organisations: Organisations,
+    apis: tuple[Api, ...],
+    scopes: Collection[str],
+    established_by: EstablishedBy,
+    user: User | None,
+    login_pending: bool = False,
+    stored_with_grant: bool = False,
+) -> Circumstances:
+    """What the rulebook is told. Raises ``OAuthError`` for a client that may not attest at all."""
     if ATTESTATION_SCOPE not in client.scopes:
         raise OAuthError("invalid_scope", f"{ATTESTATION_SCOPE} is not granted to this client")
-    circumstances = Circumstances(
+    return Circumstances(
         now=now,
-        carrier_iat=assertion.iat,
+        carrier_iat=carrier_iat,
         registers=services.registers,
         synthetic_identifiers=services.synthetic_identifiers,
         established_by=established_by,
+        authenticated_person=user.pid if user is not None else None,
+        security_level=user.security_level if user is not None else None,
+        login_pending=login_pending,
         may_attest_without_login=client.attests_without_login,
         permitted_legal_entities=frozenset(client.legal_entities),
         claimed_parent=organisations.parent,
         claimed_child=organisations.child,
-        scope_needs_patient=not api.patient_scopes.isdisjoint(target.scopes),
-        patient_identifier=(
-            client.patient_identifier if client.patient_identifier != "optional" else api.patient_identifier
-        ),
+        scope_needs_patient=any(not api.patient_scopes.isdisjoint(scopes) for api in apis),
+        patient_identifier=_patient_identifier(client, apis),
         toa_required=client.toa_required,
         decision_ref_must_be_uuid=client.decision_ref_must_be_uuid,
         department_required=client.department_required,
         details_required=client.purpose_of_use_details_required,
+        stored_with_grant=stored_with_grant,
     )
-    try:
-        examination = examine(
-            sent, carrier_iat=assertion.iat, party=Party.TRUST_ANCHOR, circumstances=circumstances
-        )
-        if examination.attestation is None:
-            raise AttestationRefused(examination.violations)
-        enriched = enrich(examination.attestation, services.registers, circumstances.codes)
-    except RegisterUnavailable as error:
-        raise OAuthError(
-            "temporarily_unavailable",
-            f"{REGISTER_AWAY}: {error.register} cannot be asked now",
-            status=503,
-            detail=error.register,
-            rule=REGISTER_AWAY,
-            headers=(("Retry-After", str(RETRY_AFTER)),),
-        ) from error
-    return Attested(organisations, enriched, to_claim(enriched), journal_id, _remarks(examination))
 
 
-def refuse_unsigned_details(form: Mapping[str, str]) -> None:
-    """Details count only under the client's signature (ATT-2). Raises ``OAuthError`` ``invalid_request``."""
-    for name in (_NAME, _OLD_NAME):
-        if name in form:
-            raise OAuthError(
-                "invalid_request",
-                f"ATT-2: {name}: must be inside the signed client assertion",
-                rule="ATT-2",
-                pointer=name,
-            )
+def _patient_identifier(
+    client: Client, apis: tuple[Api, ...]
+) -> Literal["forbidden", "optional", "required"]:
+    """The client's policy, else that of the APIs; where they differ, each token is judged by its own."""
+    if client.patient_identifier != "optional" or not apis:
+        return client.patient_identifier
+    policy = apis[0].patient_identifier
+    return policy if all(api.patient_identifier == policy for api in apis[1:]) else "optional"
+
+
+def _examined(attestation: Mapping[str, Any], circumstances: Circumstances, carrier_iat: int) -> Examination:
+    return examine(
+        attestation, carrier_iat=carrier_iat, party=Party.TRUST_ANCHOR, circumstances=circumstances
+    )
+
+
+def _accepted(examination: Examination) -> Attestation:
+    if examination.attestation is None:
+        raise AttestationRefused(examination.violations)
+    return examination.attestation
 
 
 def _remarks(examination: Examination) -> tuple[str, ...]:
@@ -155,41 +264,3 @@ def _remarks(examination: Examination) -> tuple[str, ...]:
         *examination.notes,
         *(f"{remark.rule}: {remark.path}: {remark.text}" for remark in examination.remarks),
     )
-
-
-def _details(authenticated: AuthenticatedClient) -> tuple[Mapping[str, Any], ...]:
-    """The details in the assertion, under the names this client may use; only one may attest."""
-    client, assertion = authenticated.client, authenticated.assertion
-    other = assertion.claims.get(_OLD_NAME)
-    if other is not None and not client.profile.assertion.legacy_authorization_details:
-        raise OAuthError(
-            "invalid_request",
-            f"HID-1007: {_OLD_NAME}: a client assertion carries assertion_details",
-            rule="HID-1007",
-            pointer=_OLD_NAME,
-        )
-    if assertion.details is None:
-        return ()
-    details = read_details(assertion.details, carrier=_NAME)
-    if other is None or other is assertion.details:
-        return details
-    others = read_details(other, carrier=_OLD_NAME)
-    if of_type(details, ATTESTATION_TYPE) and of_type(others, ATTESTATION_TYPE):
-        raise OAuthError(
-            "access_denied",
-            "HID-DOUBLE-STRUCTURE: the attestation is given under two names",
-            rule="HID-DOUBLE-STRUCTURE",
-        )
-    return (*details, *others)
-
-
-def _journal_id(client: Client, detail: Mapping[str, Any] | None) -> str | None:
-    if detail is None:
-        return None
-    if JOURNAL_SCOPE not in client.scopes:
-        raise OAuthError("invalid_scope", f"{JOURNAL_SCOPE} is not granted to this client")
-    value = detail.get("value")
-    journal_id = value.get("journal_id") if isinstance(value, Mapping) else None
-    if not isinstance(journal_id, str) or not 1 <= len(journal_id) <= 64:  # noqa: PLR2004 (a GUID and some room)
-        raise OAuthError("invalid_request", "HID-1007: value.journal_id: a GUID needed", rule="HID-1007")
-    return journal_id

@@ -1,17 +1,20 @@
-"""What the access token says: which claims an API gets, and for how long."""
+"""What the access token says: which claims an API gets, and for how long; and what a client gets to know."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from tillit.attestation.registers import RegisterUnavailable
 from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.access_token import access_token_claims
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
-from tillit_server.issuer.attesting import Attested, EstablishedBy
+from tillit_server.issuer.attesting import Attested, EstablishedBy, register_away
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.target import Target
+from tillit_server.issuer.users import User, subject_of
 
 CLIENT_NAME = "helseid://claims/client/client_name"
 CLIENT_TENANCY = "helseid://claims/client/client_tenancy"
@@ -22,6 +25,21 @@ JOURNAL_ID = "nhn:sfm:journal_id"
 ATTESTATION_CLAIM = ATTESTATION_SCOPE
 ESTABLISHED_BY = "practitioner_established_by"
 RULE_PACK = "rule_pack_version"
+PID = "helseid://claims/identity/pid"
+PID_PSEUDONYM = "helseid://claims/identity/pid_pseudonym"
+SECURITY_LEVEL = "helseid://claims/identity/security_level"
+ASSURANCE_LEVEL = "helseid://claims/identity/assurance_level"
+HPR_NUMBER = "helseid://claims/hpr/hpr_number"
+
+_CLAIMS_OF_SCOPE = {
+    "profile": ("name", "given_name", "middle_name", "family_name"),
+    "helseid://scopes/identity/pid": (PID,),
+    "helseid://scopes/identity/pid_pseudonym": (PID_PSEUDONYM,),
+    "helseid://scopes/identity/security_level": (SECURITY_LEVEL,),
+    "helseid://scopes/identity/assurance_level": (ASSURANCE_LEVEL,),
+    "helseid://scopes/hpr/hpr_number": (HPR_NUMBER,),
+}
+_ASSURANCE = {"2": "low", "3": "substantial", "4": "high"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,40 @@ def mint_access_token(
     )
     token, kid = services.signer.sign("at+jwt", claims, target.api.signing_algorithm)
     return MintedToken(token, kid, claims["jti"], claims["exp"], lifetime, claims)
+
+
+def identity_claims(
+    scopes: Collection[str], user: User, client: Client, services: Services
+) -> dict[str, Any]:
+    """What an ID token or userinfo says about ``user``, by ``scopes``, beside ``sub`` and its login.
+
+    A claim without a value is left out. Raises ``OAuthError`` ``temporarily_unavailable`` when HPR must be
+    asked and does not answer.
+    """
+    wanted = {claim for scope in scopes for claim in _CLAIMS_OF_SCOPE.get(scope, ())}
+    return claims_about(user, wanted, client, services)
+
+
+def claims_about(user: User, wanted: Collection[str], client: Client, services: Services) -> dict[str, Any]:
+    """Those of the claims ``wanted`` that have a value for ``user`` at ``client``. Raises as above."""
+    available = {
+        "name": user.name,
+        "given_name": user.given_name,
+        "middle_name": user.middle_name,
+        "family_name": user.family_name,
+        PID: user.pid,
+        SECURITY_LEVEL: user.security_level,
+        ASSURANCE_LEVEL: _ASSURANCE.get(user.security_level),
+    }
+    if PID_PSEUDONYM in wanted:
+        available[PID_PSEUDONYM] = subject_of(user, client, services.subject_secret)
+    if HPR_NUMBER in wanted:
+        try:
+            person = services.registers.hpr.person(user.pid)
+        except RegisterUnavailable as error:
+            raise register_away(error) from error
+        available[HPR_NUMBER] = person.hpr_number if person else None
+    return {name: value for name, value in available.items() if value and name in wanted}
 
 
 def _asked_for(client: Client, api: Api, attested: Attested, established_by: EstablishedBy) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import Any
 from tillit.protocol.dpop import Proof
 from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof, invalid_request
 from tillit_server.issuer.answers import NO_STORE
-from tillit_server.issuer.attesting import Attested, accept_attestation, refuse_unsigned_details
+from tillit_server.issuer.attesting import Attested, accept_attestation
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
+from tillit_server.issuer.details import refuse_unsigned_details
 from tillit_server.issuer.grants import GRANTS
 from tillit_server.issuer.grants.basis import Basis, Grant
 from tillit_server.issuer.minting import MintedToken, mint_access_token
@@ -101,6 +102,7 @@ def accepted_attestation(known: TokenFacts) -> Attested:
         known.services,
         known.now,
         established_by=known.basis_of_grant.established_by,
+        authorized=known.basis_of_grant.authorized,
     )
 
 

@@ -16,8 +16,9 @@ _PERSON: Final = "practitioner.identifier"
 
 def assured_at_level_high(case: Case) -> Findings:
     """ATT-9: the practitioner's identity rests on a login at assurance level high."""
-    level = case.circumstances.security_level
-    if case.circumstances.established_by != "login" or level == LEVEL_HIGH:
+    circumstances = case.circumstances
+    level = circumstances.security_level
+    if circumstances.established_by != "login" or circumstances.login_pending or level == LEVEL_HIGH:
         return NOTHING
     code = "insufficient_user_authentication" if case.at_source else DENIED
     found = mention(level or "")
@@ -43,6 +44,8 @@ def same_as_authenticated(case: Case) -> Findings:
         if case.at_source or circumstances.may_attest_without_login:
             return NOTHING
         return refuse("ATT-11", _PERSON, "this client may not attest without a login", code=code)
+    if circumstances.login_pending:
+        return NOTHING
     person = circumstances.token_person if case.at_source else circumstances.authenticated_person
     if person is None:
         return refuse("ATT-11", _PERSON, "no authenticated practitioner", code=code)
