@@ -1,12 +1,15 @@
-"""For EHR systems: get a token for an attested access context, call an API with it, forget both.
+"""For EHR systems: log in, get tokens for an attested access context, call APIs with them, forget it all.
 
-The room owns discovery, the token request with its attestation, proofs of possession and the life of a
-context. It leaves to its caller who may see which patient, and to the API what comes back.
+The room owns discovery, the requests of login and token endpoint with their attestations, proofs of
+possession, and the life of sessions and contexts. It leaves to its caller who may see which patient, and to
+the API what comes back.
 """
 
 from tillit.client.client import Client
 from tillit.client.context import Context
 from tillit.client.errors import BadAnswer, ClientError, NotSent, ServerRefused, Unreachable
+from tillit.client.login import Login
+from tillit.client.session import Session
 from tillit.client.token_request import Token
 
 __all__ = [
@@ -14,8 +17,10 @@ __all__ = [
     "Client",
     "ClientError",
     "Context",
+    "Login",
     "NotSent",
     "ServerRefused",
+    "Session",
     "Token",
     "Unreachable",
 ]

@@ -53,7 +53,7 @@ class Granted:
 def form_request(
     endpoint: str, fields: Fields, *, client_id: str, assertion: str, proof: str | None = None
 ) -> Request:
-    """Make a form request: private_key_jwt (RFC 7523 §2.2) and, if there is one, a DPoP proof (RFC 9449 §5)."""
+    """Make a form request by private_key_jwt (RFC 7523 §2.2), with a proof if there is one (RFC 9449 §5)."""
     form = [
         *fields,
         ("client_id", client_id),
