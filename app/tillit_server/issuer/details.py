@@ -11,6 +11,8 @@ from tillit_server.issuer.clients import Client
 
 Details = tuple[Mapping[str, Any], ...]
 
+MAX_JOURNAL_ID = 64  # a GUID and some room
+
 _NAME = "assertion_details"
 _OLD_NAME = "authorization_details"
 _DOUBLE = "HID-DOUBLE-STRUCTURE"
@@ -65,6 +67,6 @@ def journal_id_of(client: Client, detail: Mapping[str, Any] | None) -> str | Non
         raise OAuthError("invalid_scope", f"{JOURNAL_SCOPE} is not granted to this client")
     value = detail.get("value")
     journal_id = value.get("journal_id") if isinstance(value, Mapping) else None
-    if not isinstance(journal_id, str) or not 1 <= len(journal_id) <= 64:  # noqa: PLR2004 (a GUID and some room)
+    if not isinstance(journal_id, str) or not 1 <= len(journal_id) <= MAX_JOURNAL_ID:
         raise OAuthError("invalid_request", "HID-1007: value.journal_id: a GUID needed", rule="HID-1007")
     return journal_id

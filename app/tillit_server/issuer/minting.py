@@ -31,7 +31,7 @@ SECURITY_LEVEL = "helseid://claims/identity/security_level"
 ASSURANCE_LEVEL = "helseid://claims/identity/assurance_level"
 HPR_NUMBER = "helseid://claims/hpr/hpr_number"
 
-_CLAIMS_OF_SCOPE = {
+CLAIMS_OF_SCOPE = {
     "profile": ("name", "given_name", "middle_name", "family_name"),
     "helseid://scopes/identity/pid": (PID,),
     "helseid://scopes/identity/pid_pseudonym": (PID_PSEUDONYM,),
@@ -108,7 +108,7 @@ def identity_claims(
     A claim without a value is left out. Raises ``OAuthError`` ``temporarily_unavailable`` when HPR must be
     asked and does not answer.
     """
-    wanted = {claim for scope in scopes for claim in _CLAIMS_OF_SCOPE.get(scope, ())}
+    wanted = {claim for scope in scopes for claim in CLAIMS_OF_SCOPE.get(scope, ())}
     return claims_about(user, wanted, client, services)
 
 
