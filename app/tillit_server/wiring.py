@@ -25,6 +25,7 @@ from tillit_server.issuer.clients import KIND as CLIENT
 from tillit_server.issuer.clients import ClientError, ClientRegistry
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit
+from tillit_server.issuer.idps import IdpError, IdpRegistry, load_idps
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.registration import ClientExists, register
 from tillit_server.issuer.seeds import read_seeds
@@ -44,7 +45,14 @@ from tillit_server.storage.ports import (
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.sqlite import SqliteStore
+from tillit_server.web.login import CALLBACK_PATH
 from tillit_server.web.routes import Doors, make_app
+from tillit_server.web.test_provider.provider import (
+    DevelopmentProvider,
+    PublicAddress,
+    read_practitioners,
+    test_idp,
+)
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -58,6 +66,8 @@ UNUSABLE = (
     ClientError,
     ClockFileError,
     CustodyError,
+    IdpError,
+    PublicAddress,
     RegisterFileError,
     StorageRefused,
     StorageUnavailable,
@@ -71,6 +81,8 @@ class Installation:
 
     settings: Settings
     services: Services
+    idps: IdpRegistry
+    test_provider: DevelopmentProvider | None
     checkpoints: CheckpointKeeper
     audit_secret: bytes
     closing: ExitStack
@@ -147,6 +159,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         if missing:
             raise ApiConfigError(f"signing_algorithm: {missing[0]} is not among the enabled algorithms")
         _sow(settings, services)
+        idps, test_provider = _identity_providers(settings, services)
         if worker:
             audit.record(
                 ServiceStarted(
@@ -155,7 +168,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             )
             closing.callback(lambda: audit.record(ServiceStopped(slot=slot), durable=False))
             closing.callback(Housekeeper((refusals.tick, checkpoints.tick)).close)
-        return Installation(settings, services, checkpoints, audit_secret, closing.pop_all())
+        return Installation(
+            settings, services, idps, test_provider, checkpoints, audit_secret, closing.pop_all()
+        )
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here
 
 
@@ -169,6 +184,9 @@ def public_app(installation: Installation) -> "WSGIApplication":
             metadata=describe(settings.issuer, services.apis, settings.algorithms),
             max_age=settings.jwks_max_age,
             explain_limit=ExplainLimit(settings.explain_per_minute, time.monotonic),
+            idps=installation.idps,
+            test_provider=installation.test_provider,
+            monotonic=time.monotonic,
         ),
     )
 
@@ -225,3 +243,23 @@ def _sow(settings: Settings, services: Services) -> None:
         if services.store.records.get(CLIENT, client.id) is None:
             with suppress(ClientExists):
                 register(services, client, replace=False, operator="service", reason="seed")
+
+
+def _identity_providers(
+    settings: Settings, services: Services
+) -> tuple[IdpRegistry, DevelopmentProvider | None]:
+    """The configured providers; in development mode the test provider too, which this service is itself."""
+    keys = settings.data / "idps"
+    configured = load_idps(settings.config / "idps", development_keys=keys if settings.dev else None)
+    if not settings.dev:
+        return IdpRegistry(*configured), None
+    idp = test_idp(settings.issuer, keys)
+    provider = DevelopmentProvider(
+        idp,
+        keys=keys,
+        callback=settings.url(CALLBACK_PATH),
+        practitioners=read_practitioners(settings.config / "registers"),
+        store=services.store,
+        clock=services.clock,
+    )
+    return IdpRegistry(*configured, idp), provider

@@ -1,17 +1,14 @@
 """The clients an installation is born with: ``clients/*.toml`` in its configuration directory."""
 
-import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import read_json
-from tillit.protocol.jose import generate_key, private_jwk
 from tillit_server.issuer.clients import Client, ClientError, client_from
+from tillit_server.issuer.development_keys import development_key
 
 
 def read_seeds(directory: Path, *, development_keys: Path | None) -> Iterator[Client]:
@@ -35,27 +32,10 @@ def _keys(entry: dict[str, Any], directory: Path, development_keys: Path | None)
     if entry.get("development_key"):
         if development_keys is None:
             raise ClientError(f"{entry.get('id')}: development_key belongs to development mode")
-        return [_development_key(development_keys / f"{entry['id']}.jwk")]
+        key = development_key(development_keys / f"{entry['id']}.jwk")
+        return [dict(key.public.jwk)]
     try:
         document = read_json((directory / entry["jwks_file"]).read_bytes())
     except (KeyError, OSError, Rejected) as error:
         raise ClientError(f"{entry.get('id')}: jwks_file needed, a readable JWK or JWKS") from error
     return list(document.get("keys", [document])) if isinstance(document, dict) else []
-
-
-def _development_key(path: Path) -> dict[str, Any]:
-    """The public half of the key in ``path``, made by whichever process comes first."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(orjson.dumps(private_jwk(generate_key("ES256"))))
-        try:
-            path.hardlink_to(temporary)
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    private = read_json(path.read_bytes())
-    return {name: private[name] for name in ("kty", "crv", "x", "y", "alg", "kid") if name in private}

@@ -5,8 +5,9 @@ framework; it shares the translation, the answers and the errors with all others
 leads to it (docs/decisions/0002-token-door.md).
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,10 +20,17 @@ from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.authorization_server import TokenServer
 from tillit_server.issuer.discovery import TOKEN_PATH
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
+from tillit_server.issuer.idps import IdpRegistry
 from tillit_server.issuer.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
+from tillit_server.web.cookies import cookies_of
 from tillit_server.web.errors import answer_error
+from tillit_server.web.login import CALLBACK_PATH, LoginDoor
+from tillit_server.web.pages import Pages
+from tillit_server.web.test_provider.provider import DevelopmentProvider
+from tillit_server.web.test_provider.views import TestProviderDoor
 from tillit_server.web.translate import form_request
+from tillit_server.web.upstream import Upstream
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,13 +43,18 @@ JSON = "application/json"
 class Doors:
     """What the front door needs beside the services.
 
-    ``path``: the path of the issuer, before every URL. ``max_age``: of metadata, in seconds.
+    ``path``: the path of the issuer, before every URL. ``max_age``: of metadata, in seconds. ``idps``: where
+    people log in; ``test_provider`` is one of them in development mode, and None outside it. ``monotonic``
+    measures how long documents of the providers are kept.
     """
 
     path: str
     metadata: Mapping[str, Any]
     max_age: int
     explain_limit: ExplainLimit
+    idps: IdpRegistry = field(default_factory=IdpRegistry)
+    test_provider: DevelopmentProvider | None = None
+    monotonic: Callable[[], float] = time.monotonic
 
 
 def make_app(services: Services, doors: Doors) -> "WSGIApplication":
@@ -106,8 +119,19 @@ def _framework_app(services: Services, doors: Doors) -> Flask:
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
         *([("GET", OAUTH_PATH + doors.path, configuration)] if doors.path else []),
     )
+    pages = Pages(services.issuer)
+    upstream = Upstream(
+        app, doors.idps, services, callback=services.url(CALLBACK_PATH), monotonic=doors.monotonic
+    )
+    login = LoginDoor(services, pages, cookies_of(services.issuer), doors.idps, upstream)
+    browser_routes = [*login.routes()]
+    if doors.test_provider is not None:
+        browser_routes += TestProviderDoor(doors.test_provider, pages).routes()
+    routes += tuple((method, doors.path + url, view) for method, url, view in browser_routes)
     for method, url, view in routes:
-        app.add_url_rule(url, endpoint=url, view_func=view, methods=[method], provide_automatic_options=False)
+        app.add_url_rule(
+            url, endpoint=f"{method} {url}", view_func=view, methods=[method], provide_automatic_options=False
+        )
 
     def failed(error: Exception) -> Response:
         return respond(answer_error(error, services))

@@ -23,10 +23,7 @@ def form_request(environ: Mapping[str, Any], endpoint: str) -> Request:
 
     Raises ``OAuthError`` ``invalid_request`` (400, 413 or 415).
     """
-    _require_sound_framing(environ)
-    if environ.get("QUERY_STRING"):
-        raise invalid_request("parameters belong in the body, not in the URL")
-    form, resources = _fields(_body(environ))
+    form, resources = body_parameters(environ)
     dpop = environ.get("HTTP_DPOP")
     return Request(
         endpoint=endpoint,
@@ -67,28 +64,46 @@ def _body(environ: Mapping[str, Any]) -> bytes:
     return body
 
 
-def _fields(body: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
+def query_parameters(environ: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The parameters that a browser brings in the URL, each once, and the values of ``resource``.
+
+    Raises ``OAuthError`` ``invalid_request``.
+    """
+    _require_sound_framing(environ)
+    # WSGI (PEP 3333) hands octets over as latin-1
+    return _fields(environ.get("QUERY_STRING", "").encode("latin-1"), "query")
+
+
+def body_parameters(environ: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The same of a form that a browser sends; parameters in the URL beside it are refused."""
+    _require_sound_framing(environ)
+    if environ.get("QUERY_STRING"):
+        raise invalid_request("parameters belong in the body, not in the URL")
+    return _fields(_body(environ), "body")
+
+
+def _fields(body: bytes, where: str) -> tuple[dict[str, str], tuple[str, ...]]:
     if body.count(b"&") >= MAX_FIELDS:
-        raise invalid_request(f"body: more than {MAX_FIELDS} parameters")
+        raise invalid_request(f"{where}: more than {MAX_FIELDS} parameters")
     if _BROKEN_ESCAPE.search(body) or not body.isascii():
-        raise invalid_request("body: not application/x-www-form-urlencoded")
+        raise invalid_request(f"{where}: not application/x-www-form-urlencoded")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict")
     except UnicodeDecodeError:
-        raise invalid_request("body: not UTF-8") from None
+        raise invalid_request(f"{where}: not UTF-8") from None
     form: dict[str, str] = {}
     seen: set[str] = set()
     resources: list[str] = []
     for name, value in pairs:
         # No control, bidi or zero-width characters: no parameter of ours has a use for them (threat A8).
         if not name.isprintable() or not value.isprintable():
-            raise invalid_request("body: characters in a parameter that cannot be printed")
+            raise invalid_request(f"{where}: characters in a parameter that cannot be printed")
         if name == _REPEATABLE:
             resources.append(value)
             continue
         # RFC 6749 §3.2: no parameter twice, and one without a value counts as omitted
         if name in seen:
-            raise invalid_request("body: a parameter is given more than once")
+            raise invalid_request(f"{where}: a parameter is given more than once")
         seen.add(name)
         if value:
             form[name] = value
