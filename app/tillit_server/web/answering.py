@@ -1,0 +1,22 @@
+"""Answers of the issuer as HTTP responses."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from flask import Response
+
+from tillit_server.issuer.answers import Answer
+
+JSON: Final = "application/json"
+
+
+def respond(answer: Answer) -> Response:
+    """``answer`` as an HTTP response."""
+    return Response(orjson.dumps(answer.body), answer.status, headers=list(answer.headers), mimetype=JSON)
+
+
+def publish(document: Mapping[str, Any], max_age: int) -> Response:
+    """A document that anybody may read and keep for ``max_age`` seconds."""
+    headers = {"Cache-Control": f"public, max-age={max_age}", "Access-Control-Allow-Origin": "*"}
+    return Response(orjson.dumps(document), headers=headers, mimetype=JSON)
