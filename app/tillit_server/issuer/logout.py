@@ -48,8 +48,8 @@ def log_out(browser: Browser, services: Services) -> SendBack | Confirm | Logged
     """End the session of ``browser``, or ask first.
 
     The browser goes back to the client only if the ID token it shows is ours and the address is registered
-    for that client, byte for byte; ``state`` goes with it as it came. Raises ``OAuthError`` (our own page, and
-    nothing has changed) and ``StorageUnavailable``.
+    for that client, byte for byte; ``state`` goes with it as it came. Raises ``OAuthError`` (our own page,
+    and nothing has changed) and ``StorageUnavailable``.
     """
     asked = _asked(browser.parameters, services)
     session = find_session(browser.session, services, services.clock())

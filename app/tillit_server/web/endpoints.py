@@ -13,7 +13,7 @@ from tillit_server.issuer.request import Request
 from tillit_server.issuer.revocation import revoke
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.userinfo import userinfo
-from tillit_server.web.answering import publish, respond
+from tillit_server.web.answering import JSON, publish, respond
 from tillit_server.web.translate import FORM, form_request
 
 USERINFO_PATH: Final = ENDPOINTS["userinfo_endpoint"]
@@ -50,7 +50,7 @@ class EndpointsDoor:
     def introspection(self) -> Response:
         """RFC 7662; a JWT for who asks for one by ``Accept`` (RFC 9701 §4)."""
         sent = form_request(request.environ, self._url(INTROSPECTION_PATH))
-        answer = introspect(sent, self.services, signed=MEDIA_TYPE in request.accept_mimetypes.values())
+        answer = introspect(sent, self.services, signed=_wants_jwt())
         if isinstance(answer, SignedAnswer):
             return Response(answer.token, headers=list(answer.headers), content_type=MEDIA_TYPE)
         return respond(answer)
@@ -68,6 +68,10 @@ class EndpointsDoor:
 
     def _url(self, path: str) -> str:
         return self.services.url(path)
+
+
+def _wants_jwt() -> bool:
+    return request.accept_mimetypes.best_match([JSON, MEDIA_TYPE], JSON) == MEDIA_TYPE
 
 
 def resource_request(environ: Mapping[str, Any], endpoint: str) -> Request:

@@ -15,17 +15,26 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.http import HTTP_STATUS_CODES
 
-from tillit.protocol.metadata import JWKS_PATH, OAUTH_PATH, OPENID_PATH
-from tillit_server.issuer.answers import Answer
+from tillit.protocol.metadata import (
+    DETAILS_METADATA_PATH,
+    IDPS_PATH,
+    JWKS_PATH,
+    OAUTH_PATH,
+    OPENID_PATH,
+)
 from tillit_server.issuer.authorization_server import TokenServer
-from tillit_server.issuer.discovery import TOKEN_PATH
+from tillit_server.issuer.details_metadata import details_metadata
+from tillit_server.issuer.discovery import TOKEN_PATH, available_idps
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
 from tillit_server.issuer.idps import IdpRegistry
 from tillit_server.issuer.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
+from tillit_server.web.answering import JSON, publish, respond
 from tillit_server.web.cookies import cookies_of
+from tillit_server.web.endpoints import EndpointsDoor
 from tillit_server.web.errors import answer_error
 from tillit_server.web.login import CALLBACK_PATH, LoginDoor
+from tillit_server.web.logout import LogoutDoor
 from tillit_server.web.pages import Pages
 from tillit_server.web.test_provider.provider import DevelopmentProvider
 from tillit_server.web.test_provider.views import TestProviderDoor
@@ -36,7 +45,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 EXPLAIN_PATH = "/explain"
-JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +100,9 @@ def _framework_app(services: Services, doors: Doors) -> Flask:
     app = Flask("tillit", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # translate.py counts, and answers in JSON
     app.url_map.strict_slashes = True
-    metadata = orjson.dumps(doors.metadata)
-    cached = (("Cache-Control", f"public, max-age={doors.max_age}"), ("Access-Control-Allow-Origin", "*"))
 
     def configuration() -> Response:
-        return Response(metadata, headers=list(cached), mimetype=JSON)
+        return publish(doors.metadata, doors.max_age)
 
     def jwks() -> Response:
         headers = {**services.signer.jwks_headers, "Access-Control-Allow-Origin": "*"}
@@ -119,15 +125,19 @@ def _framework_app(services: Services, doors: Doors) -> Flask:
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
         *([("GET", OAUTH_PATH + doors.path, configuration)] if doors.path else []),
     )
-    pages = Pages(services.issuer)
+    pages, cookies = Pages(services.issuer), cookies_of(services.issuer)
     upstream = Upstream(
         app, doors.idps, services, callback=services.url(CALLBACK_PATH), monotonic=doors.monotonic
     )
-    login = LoginDoor(services, pages, cookies_of(services.issuer), doors.idps, upstream)
-    browser_routes = [*login.routes()]
+    published = {IDPS_PATH: available_idps(doors.idps), DETAILS_METADATA_PATH: details_metadata()}
+    more = [
+        *EndpointsDoor(services, published, doors.max_age).routes(),
+        *LoginDoor(services, pages, cookies, doors.idps, upstream).routes(),
+        *LogoutDoor(services, pages, cookies).routes(),
+    ]
     if doors.test_provider is not None:
-        browser_routes += TestProviderDoor(doors.test_provider, pages).routes()
-    routes += tuple((method, doors.path + url, view) for method, url, view in browser_routes)
+        more += TestProviderDoor(doors.test_provider, pages).routes()
+    routes += tuple((method, doors.path + url, view) for method, url, view in more)
     for method, url, view in routes:
         app.add_url_rule(
             url, endpoint=f"{method} {url}", view_func=view, methods=[method], provide_automatic_options=False
@@ -139,8 +149,3 @@ def _framework_app(services: Services, doors: Doors) -> Flask:
     app.register_error_handler(Exception, failed)
     app.register_error_handler(HTTPException, failed)
     return app
-
-
-def respond(answer: Answer) -> Response:
-    """``answer`` as an HTTP response."""
-    return Response(orjson.dumps(answer.body), answer.status, headers=list(answer.headers), mimetype=JSON)
