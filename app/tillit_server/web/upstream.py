@@ -1,96 +1,23 @@
-"""Logging in upstream: we are a client of the identity provider (OpenID Connect Core §3.1).
+"""Logging in upstream: we are a client of identity providers (OpenID Connect Core §3.1).
 
 Authlib's Flask client makes the request, remembers what belongs to it, and redeems the code. What comes from
 the provider is read by our own strict gate: metadata, keys and ID token.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import requests
-from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.flask_client import FlaskOAuth2App, OAuth
-from authlib.integrations.requests_client import OAuth2Session
+from authlib.integrations.flask_client import OAuth
 from flask import Flask
 
-from tillit.attestation.identifiers import Kind, person_number_kind
-from tillit.outbound.documents import fetch_metadata
-from tillit.outbound.published import Published, Unavailable
-from tillit.outbound.transport import LOOPBACK_HOSTS, Outbound, TransportError, require_safe_url
-from tillit.protocol.claims import MAX_AHEAD
-from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
-from tillit.protocol.errors import OAuthError, Rejected
-from tillit.protocol.gate import GATE_ALGORITHMS
-from tillit.protocol.id_token import IdToken, check_id_token
-from tillit.verifier.issuer_keys import IssuerKeys
+from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.browser import LogIn
 from tillit_server.issuer.idps import Idp, IdpRegistry
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
-from tillit_server.storage.ports import Conflict
+from tillit_server.web.upstream_provider import Provider, ProviderAway
+from tillit_server.web.upstream_state import Pending, TicketCache
 
-STATE: Final = "upstream_state"
-"""The space of what is remembered of a login at a provider, by its ``state``."""
-
-AUTH_METHOD: Final = "private_key_jwt"
-_SECONDS: Final = (2.0, 5.0)  # to connect, and for each read
-_RETRY_AFTER: Final = 2.0
-_MAX_TEXT: Final = 200
-_METADATA: Final = ("authorization_endpoint", "token_endpoint", "pushed_authorization_request_endpoint")
-
-
-class ProviderAway(Exception):  # noqa: N818 (a state of the provider, answered 503)
-    """The provider cannot be asked just now; nothing was consumed."""
-
-    def __init__(self, idp: str, reason: str) -> None:
-        super().__init__(f"{idp}: {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A login at a provider that has begun: what comes back with ``state`` belongs to ``interaction``."""
-
-    state: str
-    idp: Idp
-    interaction: str
-    remembered: Mapping[str, str]
-
-
-class TicketCache:
-    """The store's tickets as the cache that Authlib's clients keep their state in, for every worker."""
-
-    def __init__(self, services: Services) -> None:
-        self._tickets = services.store.tickets
-        self._clock = services.clock
-
-    def get(self, key: str) -> str | None:
-        """The value, as long as it is good."""
-        ticket = self._tickets.peek(STATE, key)
-        return None if ticket is None or ticket.redeemed else str(ticket.value)
-
-    def set(self, key: str, value: str, expires_in: int) -> None:
-        """Remember a value for so many seconds."""
-        self._tickets.issue(STATE, key, value, self._clock() + expires_in)
-
-    def delete(self, key: str) -> None:
-        """Forget it; somebody else may have been first."""
-        try:
-            self._tickets.redeem(STATE, key)
-        except Conflict:
-            return
-
-
-class _NoSession(dict[str, Any]):
-    """Stands where Authlib looks for Flask's session: which browser it is, our binding cookie tells."""
-
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002 (the signature of dict)
-        return True
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        return
+__all__ = ["Pending", "ProviderAway", "Upstream"]
 
 
 class Upstream:
@@ -105,10 +32,8 @@ class Upstream:
         callback: str,
         monotonic: Callable[[], float],
     ) -> None:
-        self._services = services
-        self._callback = callback
-        self._oauth = OAuth(app, cache=TicketCache(services))
-        self._providers = {idp.name: self._provider(idp, monotonic) for idp in idps}
+        oauth = OAuth(app, cache=TicketCache(services))
+        self._providers = {idp.name: Provider(idp, oauth, services, callback, monotonic) for idp in idps}
 
     def begin(self, login: LogIn, idp: Idp) -> str:
         """Push the request to ``idp`` (RFC 9126) and give the address the browser goes to.
@@ -135,184 +60,3 @@ class Upstream:
     def forget(self, pending: Pending) -> None:
         """A login that has ended is not remembered."""
         self._providers[pending.idp.name].forget(pending)
-
-    def _provider(self, idp: Idp, monotonic: Callable[[], float]) -> "_Provider":
-        return _Provider(idp, self._oauth, self._services, self._callback, monotonic)
-
-
-class _Provider:
-    def __init__(
-        self, idp: Idp, oauth: OAuth, services: Services, callback: str, monotonic: Callable[[], float]
-    ) -> None:
-        self._idp = idp
-        self._services = services
-        self._callback = callback
-        send = Outbound()
-        self._metadata: Published[Mapping[str, Any]] = Published(
-            lambda: fetch_metadata(send, idp.issuer), clock=monotonic, retry_after=_RETRY_AFTER
-        )
-        self._keys = IssuerKeys(
-            idp.issuer, send=send, clock=monotonic, algorithms=GATE_ALGORITHMS, retry_after=_RETRY_AFTER
-        )
-        self._client: FlaskOAuth2App = oauth.register(
-            idp.name,
-            client_id=idp.client_id,
-            client_auth_methods=[(AUTH_METHOD, self._authenticate)],
-            client_kwargs={**self._session_arguments(), "scope": idp.scope, "code_challenge_method": "S256"},
-        )
-        self._client.framework.expires_in = services.lifetimes.interaction
-
-    def begin(self, login: LogIn) -> str:
-        metadata = self._told()
-        request = self._client.create_authorization_url(
-            self._callback,
-            state=f"{self._idp.name}.{secrets.token_urlsafe(32)}",
-            prompt="login" if login.force else None,
-            acr_values=" ".join(self._idp.words_for(login.level)),
-            login_hint=login.login_hint,
-            ui_locales=" ".join(login.ui_locales),
-            **({self._idp.amr_parameter: " ".join(login.amr)} if self._idp.amr_parameter else {}),
-        )
-        asked = dict(parse_qsl(urlsplit(request["url"]).query))
-        del asked["client_id"]  # comes with the client authentication
-        pushed = self._push(metadata, asked)
-        remembered = {
-            "interaction": login.interaction,
-            "nonce": request["nonce"],
-            "code_verifier": request["code_verifier"],
-        }
-        self._client.framework.set_state_data(_NoSession(), request["state"], remembered)
-        endpoint = metadata["authorization_endpoint"]
-        query = urlencode({"client_id": self._idp.client_id, "request_uri": pushed})
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
-
-    def pending(self, state: str) -> Pending | None:
-        remembered = self._client.framework.get_state_data(_NoSession(), state)
-        return Pending(state, self._idp, remembered["interaction"], remembered) if remembered else None
-
-    def forget(self, pending: Pending) -> None:
-        self._client.framework.clear_state_data(_NoSession(), pending.state)
-
-    def user(self, pending: Pending, parameters: Mapping[str, str]) -> User:
-        metadata = self._told()
-        # RFC 9207 §2.4: a provider that names itself must be the one we asked.
-        if parameters.get("iss", self._idp.issuer) != self._idp.issuer or (
-            metadata.get("authorization_response_iss_parameter_supported") is True and "iss" not in parameters
-        ):
-            raise _denied("the answer is not from this provider")
-        if "error" in parameters or "code" not in parameters:
-            raise _denied(f"the provider answered {parameters.get('error', 'without a code')[:40]}")
-        token = self._redeem(parameters["code"], pending.remembered["code_verifier"])
-        try:
-            checked = check_id_token(
-                str(token.get("id_token", "")),
-                keys=self._keys,
-                issuer=self._idp.issuer,
-                client_id=self._idp.client_id,
-                now=self._services.clock(),
-                nonce=pending.remembered["nonce"],
-                access_token=token.get("access_token"),
-                algorithms=GATE_ALGORITHMS,
-                leeway=MAX_AHEAD,
-            )
-        except Unavailable as error:
-            raise ProviderAway(self._idp.name, "keys") from error
-        except Rejected as error:
-            raise _denied(f"ID token: {error}") from error
-        return self._user(checked)
-
-    def _user(self, token: IdToken) -> User:
-        """What the provider says of the person. Number and level are needed, the rest is welcome."""
-        names, now = self._idp.claims, self._services.clock()
-        pid = _text(token, names["pid"])
-        synthetic = self._services.synthetic_identifiers
-        if person_number_kind(pid, now=now, synthetic=synthetic) not in {Kind.F_NUMBER, Kind.D_NUMBER}:
-            raise _denied("no national identity number")
-        level = self._idp.levels.get(_text(token, names["level"]))
-        if level is None:
-            raise _denied("no security level that is known here")
-        amr = token.claims.get("amr")
-        return User(
-            pid=pid,
-            security_level=level,
-            idp=self._idp.name,
-            auth_time=token.auth_time or token.issued_at,
-            amr=tuple(word for word in amr if type(word) is str) if type(amr) is list else (),
-            **{
-                name: _text(token, names[name])
-                for name in ("name", "given_name", "middle_name", "family_name")
-            },
-        )
-
-    def _told(self) -> Mapping[str, Any]:
-        """The provider's metadata, and Authlib told of them. Raises ``ProviderAway``."""
-        try:
-            metadata = self._metadata.get()
-            told = {name: require_safe_url(str(metadata.get(name, ""))) for name in _METADATA}
-        except (Unavailable, TransportError) as error:
-            raise ProviderAway(self._idp.name, "metadata") from error
-        # Nothing else of the document: Authlib would take any member for an argument of its session.
-        self._client.server_metadata.update({name: told[name] for name in _METADATA[:2]})
-        return metadata
-
-    def _push(self, metadata: Mapping[str, Any], parameters: Mapping[str, str]) -> str:
-        session = OAuth2Session(self._idp.client_id, **self._session_arguments())
-        session.register_client_auth_method((AUTH_METHOD, self._authenticate))
-        try:
-            with session:
-                answer = session.post(
-                    metadata[_METADATA[2]],
-                    data=parameters,
-                    auth=session.client_auth(AUTH_METHOD),
-                    withhold_token=True,
-                    allow_redirects=False,
-                )
-            pushed = answer.json().get("request_uri")
-        except (requests.RequestException, ValueError, AttributeError) as error:
-            raise ProviderAway(self._idp.name, f"PAR: {type(error).__name__}") from error
-        if type(pushed) is not str or not pushed:
-            raise ProviderAway(self._idp.name, f"PAR: HTTP {answer.status_code}")
-        return pushed
-
-    def _redeem(self, code: str, verifier: str) -> Mapping[str, Any]:
-        try:
-            token: Mapping[str, Any] = self._client.fetch_access_token(
-                redirect_uri=self._callback, code=code, code_verifier=verifier, allow_redirects=False
-            )
-        except AuthlibBaseError as error:
-            raise _denied(f"token endpoint: {str(error.error)[:40]}") from error
-        except (requests.RequestException, ValueError) as error:
-            raise ProviderAway(self._idp.name, f"token endpoint: {type(error).__name__}") from error
-        return token
-
-    def _authenticate(
-        self, client: object, method: str, uri: str, headers: object, body: str
-    ) -> tuple[str, object, str]:
-        """private_key_jwt with our own assertion: its audience is the issuer (rfc7523bis §4)."""
-        del client, method
-        assertion = make_assertion(
-            self._idp.key, self._idp.client_id, self._idp.issuer, now=self._services.clock()
-        )
-        fields = {
-            "client_id": self._idp.client_id,
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": assertion,
-        }
-        return uri, headers, f"{body}&{urlencode(fields)}"
-
-    def _session_arguments(self) -> dict[str, Any]:
-        return {
-            "token_endpoint_auth_method": AUTH_METHOD,
-            "default_timeout": _SECONDS,
-            # Loopback never goes through the proxy of the environment.
-            "trust_env": urlsplit(self._idp.issuer).hostname not in LOOPBACK_HOSTS,
-        }
-
-
-def _text(token: IdToken, name: str) -> str:
-    value = token.claims.get(name, "")
-    return value if type(value) is str and len(value) <= _MAX_TEXT and value.isprintable() else ""
-
-
-def _denied(detail: str) -> OAuthError:
-    return OAuthError("access_denied", "The login was cancelled or could not be used.", detail=detail)

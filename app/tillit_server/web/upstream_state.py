@@ -1,0 +1,59 @@
+"""What is remembered of a login at a provider: in the store, for every worker, and in no cookie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from tillit_server.issuer.idps import Idp
+from tillit_server.issuer.services import Services
+from tillit_server.storage.ports import Conflict
+
+STATE: Final = "upstream_state"
+"""The space of what is remembered, by its ``state``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A login at a provider that has begun: what comes back with ``state`` belongs to ``interaction``."""
+
+    state: str
+    idp: Idp
+    interaction: str
+    remembered: Mapping[str, str] = field(repr=False)
+
+
+class TicketCache:
+    """The store's tickets as the cache that Authlib's clients keep their state in, for every worker."""
+
+    def __init__(self, services: Services) -> None:
+        self._tickets = services.store.tickets
+        self._clock = services.clock
+
+    def get(self, key: str) -> str | None:
+        """The value, as long as it is good."""
+        ticket = self._tickets.peek(STATE, key)
+        return None if ticket is None or ticket.redeemed else str(ticket.value)
+
+    def set(self, key: str, value: str, expires_in: int) -> None:
+        """Remember a value for so many seconds."""
+        self._tickets.issue(STATE, key, value, self._clock() + expires_in)
+
+    def delete(self, key: str) -> None:
+        """Forget it; somebody else may have been first."""
+        try:
+            self._tickets.redeem(STATE, key)
+        except Conflict:
+            return
+
+
+class _NoSession(dict[str, Any]):
+    """Stands where Authlib looks for Flask's session: which browser it is, our binding cookie tells."""
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002 (the signature of dict)
+        return True
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        return
+
+
+NO_SESSION: Final = _NoSession()
