@@ -12,6 +12,7 @@ from tillit.protocol.request_object import RequestProfile, check_request_object,
 KEY = key_for()
 ALL_TOLERANCES = RequestProfile(
     general_typ=True,
+    assertion_typ=True,
     missing_client_id=True,
     missing_nbf=True,
     string_iat=True,
@@ -105,9 +106,9 @@ def test_types_that_are_accepted(typ):
 
 @pytest.mark.parametrize("typ", ["JWT", "client-authentication+jwt", "at+jwt", "dpop+jwt", "", None, 7])
 def test_types_that_are_refused(typ):
-    """Tokens of other kinds are refused; the general type only without its tolerance."""
+    """Tokens of other kinds are refused; the general type and an assertion's only without their tolerance."""
     assert refusal(by_hand({"typ": typ})).pointer == "header.typ"
-    if typ == "JWT":
+    if typ in {"JWT", "client-authentication+jwt"}:
         assert check(by_hand({"typ": typ}), profile=ALL_TOLERANCES)
     else:
         assert refusal(by_hand({"typ": typ}), profile=ALL_TOLERANCES).pointer == "header.typ"
@@ -125,6 +126,8 @@ def test_tolerances():
         "string_iat",
         "trailing_slash_audience",
     ]
+    typ = check(by_hand({"typ": "client-authentication+jwt"}), profile=ALL_TOLERANCES).tolerances_used
+    assert typ == ("assertion_typ",)
     assert check(by_hand(), profile=ALL_TOLERANCES).tolerances_used == ()
     assert "client_id" not in taken.parameters
     assert refusal(by_hand(client_id="other"), profile=ALL_TOLERANCES).pointer == "payload.client_id"
@@ -193,3 +196,9 @@ def test_signature_and_form():
         "",
     ):
         assert refusal(token).code == "invalid_request_object"
+
+
+def test_a_request_object_says_from_when_it_is_good():
+    """The instant is that of nbf, else of iat: what it carries is not younger."""
+    assert check(by_hand(nbf=NOW - 60, iat=...)).not_before == NOW - 60
+    assert check(by_hand(nbf=..., iat=NOW - 30), profile=ALL_TOLERANCES).not_before == NOW - 30

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tillit.protocol import claims as check
+from tillit.protocol.client_assertion import TYP as ASSERTION_TYP
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
 from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, sign, verify
@@ -31,12 +32,13 @@ _NESTED: Final = ("request", "request_uri")
 class RequestProfile:
     """What is forgiven to clients that cannot be changed; each use is named in ``tolerances_used``.
 
-    ``general_typ``: ``JWT``. ``missing_client_id``: only ``iss`` names the client. ``missing_nbf``: the
-    life counts from ``iat``. ``string_iat``: digits in a string. ``trailing_slash_audience``: the issuer
-    with one slash more.
+    ``general_typ``: ``JWT``. ``assertion_typ``: the type of a client assertion. ``missing_client_id``: only
+    ``iss`` names the client. ``missing_nbf``: the life counts from ``iat``. ``string_iat``: digits in a
+    string. ``trailing_slash_audience``: the issuer with one slash more.
     """
 
     general_typ: bool = False
+    assertion_typ: bool = False
     missing_client_id: bool = False
     missing_nbf: bool = False
     string_iat: bool = False
@@ -50,13 +52,15 @@ STRICT: Final = RequestProfile()
 class RequestObject:
     """A checked request object. ``parameters`` are its claims without the envelope, ``client_id`` included.
 
-    A ``jti``, where there is one, must be remembered per client until after ``expires_at`` (Unix seconds).
+    Times are Unix seconds; it is good from ``not_before``. A ``jti``, where there is one, must be remembered
+    per client until after ``expires_at``.
     """
 
     client_id: str
     parameters: Mapping[str, Any] = field(repr=False)
     jti: str | None
     iat: int | None
+    not_before: int
     expires_at: int
     key: PublicKey
     tolerances_used: tuple[str, ...]
@@ -126,7 +130,7 @@ def _check(  # noqa: PLR0917, the checker's own arguments, passed on
     _require_client(claims, client_id, profile, used)
     key = verify(jws, keys, algorithms=algorithms)
     _require_audience(claims, issuer, profile, used)
-    issued_at, expires = _require_timely(claims, now, profile, used)
+    issued_at, begins, expires = _require_timely(claims, now, profile, used)
     for name in _NESTED:
         if name in claims:
             raise Rejected("not allowed in a request object", f"payload.{name}")
@@ -135,6 +139,7 @@ def _check(  # noqa: PLR0917, the checker's own arguments, passed on
         parameters={name: value for name, value in claims.items() if name not in _ENVELOPE},
         jti=check.optional_text(claims, "jti", max_length=MAX_JTI_LENGTH),
         iat=issued_at,
+        not_before=begins,
         expires_at=expires + EXPIRY_LEEWAY,
         key=key,
         tolerances_used=tuple(used),
@@ -148,9 +153,12 @@ def _require_type(header: Mapping[str, Any], profile: RequestProfile, used: list
     typ = header["typ"]
     if type(typ) is str and typ.lower() in _TYPES:
         return
-    if typ != "JWT" or not profile.general_typ:
+    if typ == "JWT" and profile.general_typ:
+        used.append("general_typ")
+    elif typ == ASSERTION_TYP and profile.assertion_typ:
+        used.append("assertion_typ")
+    else:
         raise Rejected("wrong type", "header.typ", expected=TYP, found=typ)
-    used.append("general_typ")
 
 
 def _require_client(
@@ -180,7 +188,7 @@ def _require_audience(
 
 def _require_timely(
     claims: Mapping[str, Any], now: float, profile: RequestProfile, used: list[str]
-) -> tuple[int | None, int]:
+) -> tuple[int | None, int, int]:
     if profile.string_iat and type(claims.get("iat")) is str:
         claims = check.with_numeric_iat(claims)
         used.append("string_iat")
@@ -198,4 +206,4 @@ def _require_timely(
         )
     if expires > begins + MAX_AGE:
         raise Rejected("lives too long", "payload.exp", expected=f"at most {MAX_AGE} s after nbf")
-    return issued_at, expires
+    return issued_at, begins, expires

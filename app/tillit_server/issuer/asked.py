@@ -32,19 +32,20 @@ class Asked:
         return tuple(str(detail["type"]) for detail in self.carried.details) if self.carried else ()
 
     @property
+    def asked_level(self) -> str | None:
+        """The lowest security level asked for, if one was; ``acr_values`` names alternatives."""
+        return min((_LEVELS[v] for v in self.request.acr_values if v in _LEVELS), default=None)
+
+    @property
     def level(self) -> str | None:
-        """The lowest security level that will do, if one was asked for; ``acr_values`` names alternatives."""
-        levels = [_LEVELS[value] for value in self.request.acr_values if value in _LEVELS]
-        if self.attests:
-            return _LEVEL_OF_ATTESTATION
-        return min(levels, default=None)
+        """The lowest security level that will do."""
+        return _LEVEL_OF_ATTESTATION if self.attests else self.asked_level
 
     @property
     def idp(self) -> str | None:
         """The identity provider asked for by name."""
-        return next(
-            (value.removeprefix(_IDP) for value in self.request.acr_values if value.startswith(_IDP)), None
-        )
+        named = (v.removeprefix(_IDP) for v in self.request.acr_values if v.startswith(_IDP))
+        return next(named, None)
 
     @property
     def amr(self) -> tuple[str, ...]:
@@ -52,9 +53,9 @@ class Asked:
         return tuple(v.removeprefix(_AMR) for v in self.request.acr_values if v.startswith(_AMR))
 
     @property
-    def anew(self) -> bool:
-        """Whether somebody must log in whoever is logged in already."""
-        return not self.request.prompt.isdisjoint({"login", "select_account"}) or self.request.max_age == 0
+    def max_age(self) -> int | None:
+        """How old a login may be, in seconds; ``prompt=login`` means that none will do."""
+        return 0 if {"login", "select_account"} & self.request.prompt else self.request.max_age
 
     def to_json(self) -> dict[str, Any]:
         """As it lies (sealed) in the store."""

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 
 from tillit.protocol.authorization_request import AuthorizationRequest, read_authorization_request
 from tillit.protocol.errors import OAuthError, invalid_request, invalid_scope
+from tillit_server.issuer.asked import Asked
+from tillit_server.issuer.attesting import check_pushed_details
+from tillit_server.issuer.authorized import CarriedDetails
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.redirecting import may_return_to
 from tillit_server.issuer.services import Services
@@ -15,6 +18,7 @@ from tillit_server.issuer.signed_requests import Parameters, read_parameters
 from tillit_server.issuer.steps import Facts
 
 GRANT = "authorization_code"
+MISSING_PKCE = "missing_pkce"
 
 
 class AuthorizationFacts(Facts):
@@ -30,6 +34,7 @@ class AuthorizationFacts(Facts):
     signed_parameters: Parameters
     own_redirect_uri: str
     sound_request: AuthorizationRequest
+    accepted_details: CarriedDetails | None
 
     @property
     def client(self) -> Client:
@@ -82,10 +87,32 @@ def granted_scope(known: AuthorizationFacts) -> None:
         )
 
 
+def accepted_details(known: AuthorizationFacts) -> CarriedDetails | None:
+    """``invalid_authorization_details``, ``access_denied``: all that can be judged before a login (ATT-…)."""
+    request, parameters = known.sound_request, known.signed_parameters
+    if not request.details or parameters.carrier_iat is None:
+        return None
+    carried = CarriedDetails(request.details, parameters.carrier_iat)
+    check_pushed_details(known.client, carried, request.scope, known.services, known.now)
+    return carried
+
+
 AUTHORIZATION_STEPS = (
     allowed_to_ask,
     signed_parameters,
     own_redirect_uri,
     sound_request,
     granted_scope,
+    accepted_details,
 )
+
+
+def asked_of(known: AuthorizationFacts) -> Asked:
+    """What the judged request asks."""
+    return Asked(known.sound_request, known.accepted_details)
+
+
+def tolerances_of(known: AuthorizationFacts) -> tuple[str, ...]:
+    """What the client's profile forgave in the request, for the audit."""
+    missing_pkce = () if known.sound_request.code_challenge else (MISSING_PKCE,)
+    return (*known.signed_parameters.tolerances, *missing_pkce)

@@ -22,17 +22,18 @@ _SECRET_LENGTH: Final = 43  # 256 bits of base64url
 class Interaction:
     """``pushed``: the key of the pushed request, which ends with the login; None for the front channel.
 
-    ``anew``: somebody must log in after ``opened_at`` (Unix seconds), whoever the provider still knows.
-    ``session``: the cookie's value at the opening. ``spends``: the id of a front-channel request object.
+    ``opened_at``: Unix seconds. ``force``: also whom the provider still knows must log in anew.
+    ``session``: the cookie's value at the opening. ``spends`` and ``tolerances``: of the front channel.
     """
 
     binding: str = field(repr=False)
     asked: Asked
     opened_at: float
     pushed: str | None = field(default=None, repr=False)
-    anew: bool = False
+    force: bool = False
     session: str | None = field(default=None, repr=False)
     spends: tuple[Claim, ...] = ()
+    tolerances: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As it lies (sealed) in the store."""
@@ -41,9 +42,10 @@ class Interaction:
             "asked": self.asked.to_json(),
             "opened_at": self.opened_at,
             "pushed": self.pushed,
-            "anew": self.anew,
+            "force": self.force,
             "session": self.session,
             "spends": [[claim.space, claim.key, claim.until] for claim in self.spends],
+            "tolerances": list(self.tolerances),
         }
 
     @classmethod
@@ -54,6 +56,7 @@ class Interaction:
                 **value,
                 "asked": Asked.from_json(value["asked"]),
                 "spends": tuple(Claim(*claim) for claim in value["spends"]),
+                "tolerances": tuple(value["tolerances"]),
             }
         )
 
@@ -98,7 +101,7 @@ def log_in(key: str, interaction: Interaction, client: Client) -> LogIn:
         client_name=client.name or client.id,
         idp=asked.idp,
         level=asked.level,
-        force=interaction.anew,
+        force=interaction.force,
         amr=asked.amr,
         login_hint=asked.request.login_hint,
         ui_locales=asked.request.ui_locales,

@@ -50,7 +50,14 @@ _LEGACY = AssertionProfile(
     long_lifetime=True,
     legacy_authorization_details=True,
 )
-_LENIENT_REQUEST = RequestProfile(general_typ=True, missing_client_id=True, missing_nbf=True, string_iat=True)
+_LENIENT_REQUEST = RequestProfile(
+    general_typ=True,
+    assertion_typ=True,
+    missing_client_id=True,
+    missing_nbf=True,
+    string_iat=True,
+    trailing_slash_audience=True,
+)
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {

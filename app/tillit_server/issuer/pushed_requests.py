@@ -9,9 +9,15 @@ from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proo
 from tillit_server.audit.events import Event, KeyShared, RequestPushed, ToleranceUsed
 from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.asked import Asked
-from tillit_server.issuer.authorization_steps import AUTHORIZATION_STEPS, AuthorizationFacts
+from tillit_server.issuer.authorization_steps import (
+    AUTHORIZATION_STEPS,
+    AuthorizationFacts,
+    asked_of,
+    tolerances_of,
+)
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.clients import Client
+from tillit_server.issuer.details import details_of, refuse_double
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.sender_constraint import offered_proof, shares_key
 from tillit_server.issuer.services import Services
@@ -79,11 +85,18 @@ def bound_key(known: PushedFacts) -> str | None:
     return proof.jkt
 
 
+def one_structure(known: PushedFacts) -> None:
+    """``access_denied``: an attestation in the assertion counts for nothing here, and not beside another."""
+    if known.accepted_details is not None and asked_of(known).attests:
+        refuse_double(known.accepted_details.details, details_of(known.authenticated_client))
+
+
 PAR_STEPS = (
     authenticated_client,
     fresh_proof,
     unseen,
     *AUTHORIZATION_STEPS,
+    one_structure,
     bound_key,
 )
 
@@ -113,7 +126,7 @@ def push_request(sent: Request, services: Services) -> Answer:
 
 def asked_for(known: PushedFacts) -> Asked:
     """What the request asks, with the key that its code will be bound to."""
-    return Asked(replace(known.sound_request, dpop_jkt=known.bound_key))
+    return replace(asked_of(known), request=replace(known.sound_request, dpop_jkt=known.bound_key))
 
 
 def _spent(space: str) -> OAuthError:
@@ -138,7 +151,7 @@ def _events(known: PushedFacts) -> list[Event]:
             jkt=known.bound_key,
         )
     ]
-    if tolerances := (*assertion.tolerances_used, *parameters.tolerances):
+    if tolerances := (*assertion.tolerances_used, *tolerances_of(known)):
         events.append(ToleranceUsed(client_id=client.id, tolerances=tolerances, assertion_jti=assertion.jti))
     if proof is not None and shares_key(known.authenticated_client, proof):
         events.append(KeyShared(client_id=client.id, jkt=proof.jkt))

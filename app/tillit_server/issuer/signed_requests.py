@@ -11,7 +11,7 @@ from typing import Any
 from tillit.protocol.errors import OAuthError, invalid_request
 from tillit.protocol.request_object import check_request_object
 from tillit_server.issuer.clients import Client
-from tillit_server.issuer.settling import SKEW
+from tillit_server.issuer.settling import ASSERTION, SKEW
 from tillit_server.storage.ports import Claim
 
 REQUEST_OBJECT = "request_object"
@@ -19,6 +19,7 @@ MERGED = "merged_request_object"
 # What stands in the form for other reasons; everything else is a parameter of the request.
 _ENVELOPE = frozenset({"request", "client_assertion", "client_assertion_type"})
 _RESOURCE = "resource"
+_DETAILS, _WRONG_NAME = "authorization_details", "assertion_details"
 _SHOWN = 64
 
 
@@ -52,14 +53,7 @@ def read_parameters(
     """
     if "request_uri" in form:
         raise invalid_request("request_uri: not allowed here (RFC 9126)", pointer="request_uri")
-    if "authorization_details" in form:
-        # Also beside a request object: details count only under the client's signature.
-        raise OAuthError(
-            "invalid_request",
-            "ATT-2: authorization_details: must be inside a signed request object",
-            rule="ATT-2",
-            pointer="authorization_details",
-        )
+    _refuse_unsigned_details(form)
     beside = {name: value for name, value in form.items() if name not in _ENVELOPE}
     token = form.get("request")
     if token is None:
@@ -75,19 +69,42 @@ def read_parameters(
         algorithms=client.algorithms,
         profile=client.profile.request_object,
     )
-    tolerances: tuple[str, ...] = ()
-    values = found.parameters
+    tolerances, values = found.tolerances_used, found.parameters
+    if _WRONG_NAME in values:
+        raise OAuthError(
+            "invalid_request",
+            f"HID-1007: {_WRONG_NAME}: a request object carries {_DETAILS}",
+            rule="HID-1007",
+            pointer=_WRONG_NAME,
+        )
     if client.profile.merged_request_object:
         _require_agreement(values, beside, resources)
         if not {*beside, *([_RESOURCE] if resources else [])} <= {*values, "client_id"}:
-            tolerances = (MERGED,)
+            tolerances = (*tolerances, MERGED)
         values = {**beside, **values}
     else:
         resources = ()
     spends: tuple[Claim, ...] = ()
     if found.jti is not None:
-        spends = (Claim(REQUEST_OBJECT, f"{client.id} {found.jti}", found.expires_at + SKEW),)
-    return Parameters(values, resources, found.iat if found.iat is not None else int(now), spends, tolerances)
+        # Under the type of an assertion it could pass for one, so it is spent as one too (threat J18).
+        spaces = (REQUEST_OBJECT, ASSERTION) if "assertion_typ" in tolerances else (REQUEST_OBJECT,)
+        key, until = f"{client.id} {found.jti}", found.expires_at + SKEW
+        spends = tuple(Claim(space, key, until) for space in spaces)
+    # An attestation is as old as what carries it says, and never younger.
+    made_at = found.iat if found.iat is not None else found.not_before
+    return Parameters(values, resources, made_at, spends, tolerances)
+
+
+def _refuse_unsigned_details(form: Mapping[str, str]) -> None:
+    """Also beside a request object: details count only under the client's signature (ATT-2)."""
+    for name in (_DETAILS, _WRONG_NAME):
+        if name in form:
+            raise OAuthError(
+                "invalid_request",
+                f"ATT-2: {name}: must be inside a signed request object",
+                rule="ATT-2",
+                pointer=name,
+            )
 
 
 def _require_agreement(
