@@ -215,15 +215,15 @@ class Committer:
     def _write(self, state: _State) -> None:
         upsert = " ON CONFLICT DO UPDATE SET until = excluded.until"
         if state.new_spent:
-            self._insert("INSERT INTO once VALUES ", upsert, list(state.new_spent.items()))
+            self._insert("INSERT OR ROLLBACK INTO once VALUES ", upsert, list(state.new_spent.items()))
         if state.new_tickets:
             rows = [(digest, *ticket) for digest, ticket in state.new_tickets.items()]
             upsert += ", value = excluded.value, redeemed = excluded.redeemed"
-            self._insert("INSERT INTO ticket VALUES ", upsert, rows)
+            self._insert("INSERT OR ROLLBACK INTO ticket VALUES ", upsert, rows)
         if state.entries:
-            self._insert("INSERT INTO journal VALUES ", "", state.entries)
+            self._insert("INSERT OR ROLLBACK INTO journal VALUES ", "", state.entries)
         if state.labels:
-            self._insert("INSERT INTO label VALUES ", " ON CONFLICT DO NOTHING", state.labels)
+            self._insert("INSERT OR ROLLBACK INTO label VALUES ", " ON CONFLICT DO NOTHING", state.labels)
 
     def _insert(self, start: str, end: str, rows: Sequence[tuple[Any, ...]]) -> None:
         for chunk in chunks(rows):
