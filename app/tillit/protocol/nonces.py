@@ -9,6 +9,7 @@ from tillit.protocol.jwk import base64url
 
 _OCTETS: Final = 18
 _AHEAD: Final = 10  # another server's clock may be this many seconds ahead of ours
+_CURRENT: Final = 1  # the current secret comes first, and of its nonces the one of the previous slot
 
 
 class Nonces:
@@ -27,7 +28,7 @@ class Nonces:
 
     def issue(self, now: float) -> str:
         """Give the nonce of this instant."""
-        return _derive(self._secrets()[0], int(now) // self._slot_seconds)
+        return self._acceptable(now)[_CURRENT]
 
     def valid(self, nonce: str, now: float) -> bool:
         """Tell whether we (any of us) issued this nonce in the current or the previous slot."""
