@@ -187,7 +187,6 @@ class Login:
                 now=now,
                 carrier_iat=int(now),
                 established_by="login",
-                login_pending=True,
                 synthetic_identifiers=self._client.synthetic_identifiers,
             )
             details.append({"type": ATTESTATION_TYPE, **to_claim(attest(source, circumstances))})
@@ -231,7 +230,7 @@ class Login:
             raise ServerRefused(refusal.code, refusal.description, 0) from refusal
 
     def _age_now(self, pending: Mapping[str, Any]) -> int | None:
-        """How long ago the person may have logged in, seen from now; the wait at the issuer does not count."""
+        """Seconds ago that the person may have logged in at most; the wait at the issuer does not count."""
         if pending["max_age"] is None:
             return None
         return int(pending["max_age"] + max(0, self._client.clock() - pending["begun_at"])) + 1

@@ -24,7 +24,6 @@ from tillit.protocol.authorization_response import redirect_location
 
 PERSON = "helseid://claims/identity/pid"
 """The claim with the national number of whoever logged in; asked for by a scope of its own."""
-SECURITY_LEVEL = "helseid://claims/identity/security_level"
 
 
 class Session:
@@ -133,18 +132,16 @@ class Session:
     def attest(self, source: Attest) -> Attestation:
         """Make an attestation for this moment and judge it as the consumer. Raises `NotSent`.
 
-        It must be about whoever logged in, at the level that demands (ATT-9, ATT-11), where the login tells.
+        It may leave the practitioner to the login. That it is about whoever logged in, at the level that
+        demands (ATT-9, ATT-11), is the issuer's to judge.
         """
         self._require_unattested()
         now = self.clock()
-        level = self.claims.get(SECURITY_LEVEL)
         circumstances = Circumstances(
             now=now,
             carrier_iat=int(now),
             established_by="login",
             authenticated_person=self.person,
-            security_level=level,
-            login_pending=self.person is None or level is None,
             synthetic_identifiers=self._client.synthetic_identifiers,
         )
         return attest(source, circumstances)
