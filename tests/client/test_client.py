@@ -221,6 +221,48 @@ def test_pyjwt_verifies_our_assertion(world):
     assert pyjwt.get_unverified_header(token)["typ"] == "client-authentication+jwt"
 
 
+def test_a_token_is_exchanged_for_one_of_our_own(world):
+    """An API that calls another one exchanges the token it was called with (RFC 8693), bound to its own key."""
+    world.server.demand = ["n-1"]
+    token = world.client.exchange_token("the-callers-token", scope=SCOPE, resource="nhn:phr")
+
+    asked = {name: value for name, value in world.server.forms[-1].items() if "client" not in name}
+    assert asked == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": "the-callers-token",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "scope": SCOPE,
+        "resource": "nhn:phr",
+    }
+    assert (token.scope, world.server.assertions[-1].details) == ((SCOPE,), None)
+    assert [proof.nonce for proof in world.server.proofs] == [None, "n-1"]
+
+
+def test_organisation_numbers_may_go_along_with_an_exchange(world):
+    """An exchange carries details of the client's own, and never an attestation."""
+    organisation = {"type": "helseid_authorization", "practitioner_role": {}}
+    world.client.exchange_token("the-callers-token", details=[organisation])
+
+    assert world.server.assertions[0].details == organisation
+
+
+def test_a_token_is_revoked(logins):
+    """Revocation is authenticated and needs no proof; the answer says nothing (RFC 7009)."""
+    logins.client.revoke("some-token", hint="access_token")
+
+    assert logins.server.revoked == [("some-token", "access_token")]
+    assert logins.server.proofs == []
+
+
+def test_a_revocation_that_failed_is_told(logins):
+    """A token that may still be good is not taken for a dead one."""
+    logins.server.pages = {"revocation": [Response(503, (), b'{"error":"temporarily_unavailable"}')]}
+    assert refused(ServerRefused, logins.client.revoke, "t").code == "temporarily_unavailable"
+    del logins.server.issuer.metadata["revocation_endpoint"]
+    logins.now = NOW + 3600
+    assert refused(BadAnswer, logins.client.revoke, "t").code == BadAnswer.NO_ENDPOINT
+
+
 @freeze_time("2026-01-15T08:30:00Z")
 def test_the_default_clock_is_the_systems(world):
     """Without a clock the client goes by the system's."""

@@ -223,7 +223,6 @@ def test_an_id_token_that_is_not_for_this_login(logins, claims):
 @pytest.mark.parametrize("value", [..., None, 7, "", "x"])
 def test_a_login_without_id_token(logins, value):
     """Without an ID token it is not known who has logged in."""
-    logins.server.granted_members = {"id_token": value}
     granted = logins.server.granted
     logins.server.granted = lambda **more: granted(**{**more, "id_token": value})
 
