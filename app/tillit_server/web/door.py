@@ -1,8 +1,9 @@
 """The door towards the production server: a request comes in whole before it takes up a place.
 
 The server has a thread for every open connection, because a sender may take its time and a thread that waits
-costs little (threat X4). Only so many requests are judged at once; what is published (GET) takes no place, so
-the key set is served while all others wait for a store that does not answer.
+costs little (threat X4). Only so many requests are judged at once. What is published takes no place, so the
+key set is served while all others wait for a store that does not answer; nor does a page (GET without
+credentials), which may wait for an identity provider.
 """
 
 import io
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tillit.web")
 
-_PUBLISHED = frozenset({"GET", "HEAD"})
+_READING = frozenset({"GET", "HEAD"})
+_CREDENTIALS = "HTTP_AUTHORIZATION"
 
 
 class Door:
@@ -34,7 +36,7 @@ class Door:
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer; what nobody caught becomes a 500 that holds an id only (threat X6)."""
         try:
-            if environ["REQUEST_METHOD"] in _PUBLISHED:
+            if environ["REQUEST_METHOD"] in _READING and _CREDENTIALS not in environ:
                 return self._app(environ, start_response)
             environ["wsgi.input"] = io.BytesIO(_body(environ))
             with self._places:
