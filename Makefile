@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-long fuzz serve bench lint format docs clean
+.PHONY: help venv browser demo test test-long fuzz serve bench lint format docs clean
 
 ##@ Start here
 demo: $(READY) ## set up, run the main job once on loopback, explain what happened
@@ -45,6 +45,9 @@ fuzz: $(READY) ## ten minutes of coverage-guided fuzzing, counted in docs/eviden
 ##@ Set-up
 venv: $(READY) ## the set-up alone
 
+browser: ## Debian's Chromium, which the browser tests need
+	@tests/browser/get_chromium.sh
+
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
@@ -52,7 +55,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 help: ## this page
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from support.browser import NO_BROWSER
 from support.ehr import Ehr
 from support.service import Service
 
@@ -27,3 +28,15 @@ def frozen_service(tmp_path: Path) -> Iterator[Service]:
     """A service of the test's own with two workers, its clock frozen at the instant of the examples."""
     with Service(tmp_path / "service", frozen=1768465800.0) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were not run for want of a browser, and how to get one."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    missed = sum(NO_BROWSER in str(report.longrepr) for report in skipped)
+    if missed:
+        terminalreporter.section("browser", sep="!", red=True, bold=True)
+        terminalreporter.write_line(
+            f"{missed} browser tests were NOT RUN: there is no Chromium here. "
+            "`make browser` gets Debian's; then run the tests again."
+        )
