@@ -1,5 +1,6 @@
 """The installation of a running service, opened beside it: registers clients and reads the audit."""
 
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -51,6 +52,7 @@ class Backstage:
         flags = {"dev": True, "data": service.data, "clock": service.clock_file, "issuer": service.issuer}
         self.installation = build(load_settings(flags=flags))
         self.services = self.installation.services
+        self._name = secrets.token_hex(3)  # several of us may stand behind one service
         self._clients = 0
         self._entries: dict[int, list[AuditEntry]] = {}
 
@@ -62,7 +64,7 @@ class Backstage:
         """Register a client with ``keys`` (one is made if there are none); members as the registry has them."""
         self._clients += 1
         keys = keys or (generate_key("ES256"),)
-        client_id = client_id or f"client-{self._clients}"
+        client_id = client_id or f"client-{self._name}-{self._clients}"
         self.register(client_id, *keys, **members)
         return SwiftEhr(self.service, client_id, keys[0])
 
