@@ -77,7 +77,10 @@ def test_everything_that_is_registered_can_be_read_again(shell: Shell):
         *added("cli-multi", shell.file({"keys": keys}), "--legal-entity", OTHER_ENTERPRISE),
         *("--tenancy", "multi", "--child", UNIT, "--supplier", OTHER_ENTERPRISE, "--profile", "helseid"),
         *("--scope", f"{PHR} nhn:selvbetjening/client", "--name", "Nordfjell", "--require-typ"),
-        *("--redirect-uri", "https://ehr.example/callback", "--output", "json"),
+        *("--redirect-uri", "https://ehr.example/callback", "--output", "json", "--native"),
+        *("--post-logout-redirect-uri", "https://ehr.example/bye", "--audience", "example:ward"),
+        *("--sector-identifier", "nordfjell", "--id-token-alg", "PS256", "--rotate-refresh-tokens"),
+        *("--refresh-token-lifetime", "3600", "--require-signed-request-object"),
     )
     record = json.loads(done.stdout)
     assert [key["kid"] for key in record["keys"]] == [key["kid"] for key in keys]
@@ -92,6 +95,14 @@ def test_everything_that_is_registered_can_be_read_again(shell: Shell):
         "scopes": [PHR, "nhn:selvbetjening/client"],
         "grants": ["client_credentials"],
         "redirect_uris": ["https://ehr.example/callback"],
+        "post_logout_redirect_uris": ["https://ehr.example/bye"],
+        "native": True,
+        "audiences": ["example:ward"],
+        "sector_identifier": "nordfjell",
+        "id_token_signed_response_alg": "PS256",
+        "refresh_token_lifetime": 3600,
+        "rotate_refresh_tokens": True,
+        "require_signed_request_object": True,
         "require_typ": True,
         "attests_without_login": False,
         "disabled": False,
@@ -114,6 +125,21 @@ BAD: dict[str, tuple[Any, tuple[str, ...], int, str]] = {
     "not an organisation number": (PUBLIC, ("--legal-entity", "31000001x", "--tenancy", "multi"), 1, "nine"),
     "two enterprises of a single tenant": (PUBLIC, ("--legal-entity", OTHER_ENTERPRISE), 1, "exactly one"),
     "not a supplier's number": (PUBLIC, ("--supplier", "3100000190"), 1, "nine digits"),
+    "a login without a way back": (
+        PUBLIC,
+        ("--grant", "authorization_code"),
+        1,
+        "redirect_uris: one or more",
+    ),
+    "a way back that goes astray": (PUBLIC, ("--redirect-uri", "https://*.example/"), 1, "redirect_uris[0]"),
+    "a way back without TLS": (PUBLIC, ("--post-logout-redirect-uri", "http://a.example/"), 1, "https"),
+    "an API that nobody knows": (PUBLIC, ("--audience", "nhn:nothing"), 1, "audiences: nhn:nothing"),
+    "an algorithm that is not enabled": (
+        PUBLIC,
+        ("--grant", "authorization_code", "--redirect-uri", "https://a.example/", "--id-token-alg", "HS256"),
+        1,
+        "id_token_signed_response_alg",
+    ),
     "an id like a user's": (PUBLIC, ("--id", "abc="), 1, "id: 1 to 64"),
 }
 

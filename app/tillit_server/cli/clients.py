@@ -40,7 +40,30 @@ def clients() -> None:
 @click.option("--tenancy", type=click.Choice(("single", "multi")), default="single", show_default=True)
 @click.option("--child", "children", multiple=True, metavar="ORGNR")
 @click.option("--supplier", default=None, metavar="ORGNR")
-@click.option("--redirect-uri", "redirect_uris", multiple=True)
+@click.option(
+    "--redirect-uri",
+    "redirect_uris",
+    multiple=True,
+    metavar="URI",
+    help="Where a login may return to, to the letter; repeat for more.",
+)
+@click.option("--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, metavar="URI")
+@click.option("--native", is_flag=True, help="Its loopback redirect URIs are good with any port.")
+@click.option(
+    "--audience",
+    "audiences",
+    multiple=True,
+    help="An API that this client is itself: it may introspect and exchange its tokens.",
+)
+@click.option(
+    "--sector-identifier", default=None, help="Clients of one sector see the same person under one sub."
+)
+@click.option(
+    "--id-token-alg", "id_token_signed_response_alg", default="ES256", show_default=True, metavar="ALG"
+)
+@click.option("--refresh-token-lifetime", type=click.IntRange(min=1), default=None, metavar="SECONDS")
+@click.option("--rotate-refresh-tokens", is_flag=True, help="A new refresh token with every use.")
+@click.option("--require-signed-request-object", is_flag=True, help="Refuse requests that are not signed.")
 @click.option(
     "--attests-without-login",
     is_flag=True,

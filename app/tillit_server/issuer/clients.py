@@ -4,30 +4,21 @@ A client lives as one record of kind ``client``; the value is the JSON of ``Clie
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tillit.protocol.client_assertion import AssertionProfile
 from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import PublicKey, load_public_jwk
-from tillit.protocol.scope import parse_scope
 from tillit_server.issuer.apis import ApiRegistry
+from tillit_server.issuer.client_rules import faults_here, faults_of
 from tillit_server.issuer.profiles import PROFILES, Profile
 from tillit_server.storage.ports import Records
 
 KIND = "client"
-GRANTS = frozenset(
-    {
-        "client_credentials",
-        "authorization_code",
-        "refresh_token",
-        "urn:ietf:params:oauth:grant-type:token-exchange",
-    }
-)
 # A user's sub always ends in "=", which no client id may hold: the two can never be equal.
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
-ORGANISATION_NUMBER = re.compile(r"[0-9]{9}", re.ASCII)
 MAX_KEYS = 10
 
 
@@ -185,15 +176,18 @@ def client_from(value: Mapping[str, Any]) -> Client:
         disabled=bool(value.get("disabled", False)),
         **{name: bool(value.get(name, False)) for name in _SWITCHES},
     )
-    _check(client)
+    for fault in faults_of(client):
+        raise ClientError(fault)
     return client
 
 
-def check_scopes(client: Client, apis: ApiRegistry) -> None:
-    """Refuse a client with a scope that means nothing here. Raises ``ClientError``."""
-    unknown = sorted(scope for scope in client.scopes if not apis.knows(scope))
-    if unknown:
-        raise ClientError(f"scopes: {unknown[0]} is in no API definition")
+def check_installed(client: Client, apis: ApiRegistry, signing: Collection[str], *, dev: bool) -> None:
+    """Refuse what means nothing in this installation, or is for development only. Raises ``ClientError``.
+
+    ``signing``: the algorithms that the installation signs with.
+    """
+    for fault in faults_here(client, apis, signing, dev=dev):
+        raise ClientError(fault)
 
 
 def _keys(jwks: object, algorithms: tuple[str, ...]) -> tuple[ClientKey, ...]:
@@ -216,26 +210,6 @@ def _keys(jwks: object, algorithms: tuple[str, ...]) -> tuple[ClientKey, ...]:
     if len({entry.key.kid for entry in keys}) != len(keys):
         raise ClientError("keys: two keys with the same kid")
     return tuple(keys)
-
-
-def _check(client: Client) -> None:
-    if client.tenancy not in {"single", "multi"}:
-        raise ClientError("tenancy: single or multi needed")
-    if not client.legal_entities or (client.tenancy == "single" and len(client.legal_entities) != 1):
-        raise ClientError("legal_entities: exactly one for a single-tenant client, at least one for multi")
-    numbers = [*client.legal_entities, *client.children, *([client.supplier] if client.supplier else [])]
-    if not all(isinstance(number, str) and ORGANISATION_NUMBER.fullmatch(number) for number in numbers):
-        raise ClientError("legal_entities, children, supplier: organisation numbers of nine digits needed")
-    if not client.grants or not client.grants <= GRANTS:
-        raise ClientError(f"grants: one or more of {', '.join(sorted(GRANTS))} needed")
-    if client.patient_identifier not in {"forbidden", "optional", "required"}:
-        raise ClientError("patient_identifier: forbidden, optional or required")
-    try:
-        single = all(parse_scope(scope) == (scope,) for scope in client.scopes)
-    except Rejected:
-        single = False
-    if not single:
-        raise ClientError("scopes: not a scope token (RFC 6749 §3.3)")
 
 
 class ClientRegistry:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.clients import ORGANISATION_NUMBER, Client
+from tillit_server.issuer.client_rules import ORGANISATION_NUMBER
+from tillit_server.issuer.clients import Client
 
 SINGLE_SYSTEM = "urn:oid:2.16.578.1.12.4.1.4.101"
 MULTI_SYSTEM = "urn:oid:1.0.6523"
@@ -65,6 +66,15 @@ def read_organisations(client: Client, detail: Mapping[str, Any] | None) -> Orga
     if child is not None and client.children and child not in client.children:
         raise _refused("HID-1003", "value", "the child is not on the list of its parent")
     return Organisations(parent, child, client.supplier)
+
+
+def named_parent(detail: Mapping[str, Any] | None) -> str | None:
+    """The parent that a multi-tenant client's ``detail`` names, unjudged; None where it cannot be read."""
+    try:
+        match = None if detail is None else _MULTI_VALUE.fullmatch(_identifier(detail)[1])
+    except OAuthError:
+        return None
+    return match[1] if match else None
 
 
 def _identifier(detail: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from dataclasses import replace as replaced
 
 from tillit_server.audit.events import ClientAdded, ClientDisabled, ClientEnabled, ClientReplaced
-from tillit_server.issuer.clients import KIND, Client, check_scopes, client_from
+from tillit_server.issuer.clients import KIND, Client, check_installed, client_from
 from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Conflict, Put, Settlement
 
@@ -21,7 +21,7 @@ def register(services: Services, client: Client, *, replace: bool, operator: str
 
     Raises ``ClientExists`` unless ``replace``, ``ClientError`` and ``StorageUnavailable``.
     """
-    check_scopes(client, services.apis)
+    check_installed(client, services.apis, services.signer.algorithms, dev=services.dev)
     event = (ClientReplaced if replace else ClientAdded)(
         client_id=client.id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
     )

@@ -96,6 +96,11 @@ class Signer:
         """How long verifiers may keep the key set, and a revoked key lives at an honest cache."""
         return {"Cache-Control": f"public, max-age={self._policy.jwks_max_age}"}
 
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """The algorithms it signs with."""
+        return self._algorithms
+
     def verification_keys(self, now: float) -> tuple[PublicKey, ...]:
         """The keys with which a token of ours may verify at ``now``."""
         opened = self._live.last()

@@ -1,0 +1,80 @@
+"""What a registration may say: each fault is one line that names the member."""
+
+import re
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Final
+
+from tillit.protocol.errors import Rejected
+from tillit.protocol.scope import parse_scope
+from tillit_server.issuer.apis import ApiRegistry
+from tillit_server.issuer.redirecting import fault_of, is_loopback
+
+if TYPE_CHECKING:
+    from tillit_server.issuer.clients import Client
+
+GRANTS: Final = frozenset(
+    {
+        "client_credentials",
+        "authorization_code",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+    }
+)
+ORGANISATION_NUMBER: Final = re.compile(r"[0-9]{9}", re.ASCII)
+MAX_REFRESH_LIFETIME: Final = 31_536_000
+_LOGIN = "authorization_code"
+
+
+def faults_of(client: "Client") -> Iterator[str]:
+    """What is wrong with ``client`` wherever it is registered."""
+    yield from _organisations(client)
+    if not client.grants or not client.grants <= GRANTS:
+        yield f"grants: one or more of {', '.join(sorted(GRANTS))} needed"
+    if client.patient_identifier not in {"forbidden", "optional", "required"}:
+        yield "patient_identifier: forbidden, optional or required"
+    if not all(map(_is_scope, client.scopes)):
+        yield "scopes: not a scope token (RFC 6749 §3.3)"
+    yield from _login(client)
+
+
+def faults_here(client: "Client", apis: ApiRegistry, signing: Collection[str], *, dev: bool) -> Iterator[str]:
+    """What means nothing in an installation with these APIs and signing algorithms."""
+    for name, known in (("scopes", apis.knows), ("audiences", apis.by_audience.__contains__)):
+        for value in sorted(getattr(client, name)):
+            if not known(value):
+                yield f"{name}: {value} is in no API definition"
+    if _LOGIN in client.grants and client.id_token_signed_response_alg not in signing:
+        yield "id_token_signed_response_alg: not among the enabled algorithms"
+    if not dev and not client.native and any(map(is_loopback, client.redirect_uris)):
+        yield "redirect_uris: loopback is for native clients and development mode"
+
+
+def _organisations(client: "Client") -> Iterator[str]:
+    if client.tenancy not in {"single", "multi"}:
+        yield "tenancy: single or multi needed"
+    if not client.legal_entities or (client.tenancy == "single" and len(client.legal_entities) != 1):
+        yield "legal_entities: exactly one for a single-tenant client, at least one for multi"
+    numbers = [*client.legal_entities, *client.children, *([client.supplier] if client.supplier else [])]
+    if not all(isinstance(number, str) and ORGANISATION_NUMBER.fullmatch(number) for number in numbers):
+        yield "legal_entities, children, supplier: organisation numbers of nine digits needed"
+
+
+def _login(client: "Client") -> Iterator[str]:
+    for name in ("redirect_uris", "post_logout_redirect_uris"):
+        for position, uri in enumerate(getattr(client, name)):
+            if fault := fault_of(uri):
+                yield f"{name}[{position}]: {fault}"
+    if _LOGIN in client.grants and not client.redirect_uris:
+        yield f"redirect_uris: one or more needed for {_LOGIN}"
+    sector, lifetime = client.sector_identifier, client.refresh_token_lifetime
+    if sector is not None and not (isinstance(sector, str) and sector):
+        yield "sector_identifier: text needed"
+    if lifetime is not None and (type(lifetime) is not int or not 1 <= lifetime <= MAX_REFRESH_LIFETIME):
+        yield f"refresh_token_lifetime: 1 to {MAX_REFRESH_LIFETIME} seconds"
+
+
+def _is_scope(scope: str) -> bool:
+    try:
+        return parse_scope(scope) == (scope,)
+    except Rejected:
+        return False
