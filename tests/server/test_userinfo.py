@@ -1,7 +1,6 @@
 """Userinfo over HTTP: what a client learns of the person who has logged in, and who does not get to ask."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from support.backstage import Backstage, SwiftEhr, eventually
 from support.ehr import Answer
 from support.granted import HPR_SCOPE, LEVEL_SCOPE, PID_SCOPE, Granted, grant, login_client
 from support.login import practitioner
-from support.service import Service, http
+from support.service import http
 from support.wire import FORM
 from tillit.protocol.challenge import parse_challenge
 
@@ -18,23 +17,15 @@ HPR_DETAILS = "helseid://claims/hpr/hpr_details"
 
 
 @pytest.fixture(scope="module")
-def behind(service: Service) -> Iterator[Backstage]:
-    """The installation of the shared service."""
-    opened = Backstage(service)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def ehr(behind: Backstage) -> SwiftEhr:
+def ehr(backstage: Backstage) -> SwiftEhr:
     """A client whose users log in."""
-    return login_client(behind)
+    return login_client(backstage)
 
 
 @pytest.fixture(scope="module")
-def granted(behind: Backstage, ehr: SwiftEhr) -> Granted:
+def granted(backstage: Backstage, ehr: SwiftEhr) -> Granted:
     """A login of the anaesthetist."""
-    return grant(behind, ehr)
+    return grant(backstage, ehr)
 
 
 def told(granted: Granted, **token: Any) -> dict[str, Any]:
@@ -93,9 +84,9 @@ def test_each_scope_stands_for_its_claims(scope: str | None, members: set[str], 
     ("pid", "professions"),
     [("23714815067", ["JO", "SP"]), ("06828399789", []), ("54857527022", ["SP"]), ("16858399649", None)],
 )
-def test_what_hpr_knows(pid: str, professions: list[str] | None, behind: Backstage, ehr: SwiftEhr):
+def test_what_hpr_knows(pid: str, professions: list[str] | None, backstage: Backstage, ehr: SwiftEhr):
     """One approval for each valid authorization; nothing at all about somebody whom HPR does not know."""
-    claims = told(grant(behind, ehr, user=practitioner(behind.service.now(), pid=pid)))
+    claims = told(grant(backstage, ehr, user=practitioner(backstage.service.now(), pid=pid)))
     if professions is None:
         assert not {HPR_DETAILS, "helseid://claims/hpr/hpr_number"} & set(claims)
     else:
@@ -197,26 +188,26 @@ def test_the_scope_openid_is_needed(granted: Granted):
     assert parse_challenge(answer.headers["WWW-Authenticate"])[0].attributes["scope"] == "openid"
 
 
-def test_a_machines_token_is_nobodys(behind: Backstage, ehr: SwiftEhr, granted: Granted):
+def test_a_machines_token_is_nobodys(backstage: Backstage, ehr: SwiftEhr, granted: Granted):
     """A token of client credentials has no openid, and so no userinfo."""
-    machine = behind.client()
+    machine = backstage.client()
     token = machine.token(None, scope="nhn:selvbetjening/client").json["access_token"]
     refused(granted.userinfo(token, key=machine.dpop_key), 403, "insufficient_scope")
 
 
-def test_a_token_that_no_longer_holds(behind: Backstage, ehr: SwiftEhr):
+def test_a_token_that_no_longer_holds(backstage: Backstage, ehr: SwiftEhr):
     """Expired, unknown to the store, of a revoked login or of a disabled client: 401."""
-    granted = grant(behind, ehr)
-    now = behind.service.now()
+    granted = grant(backstage, ehr)
+    now = backstage.service.now()
     refused(granted.userinfo(granted.access_token(now=now - 601)), 401, "invalid_token")
     refused(granted.userinfo(granted.access_token(ticket=False)), 401, "invalid_token")
     token = granted.access_token()
     granted.change(revoked=True)
     refused(granted.userinfo(token), 401, "invalid_token")
-    other = login_client(behind)
-    granted = grant(behind, other)
+    other = login_client(backstage)
+    granted = grant(backstage, other)
     token = granted.access_token()
-    behind.set_disabled(other.client_id, disabled=True)
+    backstage.set_disabled(other.client_id, disabled=True)
     assert_soon_refused(granted, token)
 
 
@@ -224,13 +215,13 @@ def assert_soon_refused(granted: Granted, token: str) -> None:
     assert eventually(lambda: granted.userinfo(token).status == 401)
 
 
-def test_the_answer_is_about_the_person_of_the_token(behind: Backstage, ehr: SwiftEhr):
+def test_the_answer_is_about_the_person_of_the_token(backstage: Backstage, ehr: SwiftEhr):
     """Two logins of one client do not mix, and two clients see two subjects."""
-    first = grant(behind, ehr)
+    first = grant(backstage, ehr)
     second = grant(
-        behind, ehr, user=practitioner(behind.service.now(), pid="29839013092", name="STRENG DUGNAD")
+        backstage, ehr, user=practitioner(backstage.service.now(), pid="29839013092", name="STRENG DUGNAD")
     )
-    elsewhere = grant(behind, login_client(behind))
+    elsewhere = grant(backstage, login_client(backstage))
     assert told(first)["helseid://claims/identity/pid"] == "14857527039"
     assert told(second)["helseid://claims/identity/pid"] == "29839013092"
     assert len({told(one)["sub"] for one in (first, second, elsewhere)}) == 3

@@ -169,7 +169,7 @@ def grant(
     return Granted(behind, ehr, family, found.secret)
 
 
-def ask(ehr: SwiftEhr, path: str, token: str, *, accept: str | None = None, **fields: Any) -> Answer:
+def ask(ehr: SwiftEhr, path: str, token: str, /, *, accept: str | None = None, **fields: Any) -> Answer:
     """An authenticated request about a token; ``fields`` replace parameters, ``...`` removes one."""
     form = {
         "client_assertion_type": ASSERTION_TYPE,
@@ -182,11 +182,11 @@ def ask(ehr: SwiftEhr, path: str, token: str, *, accept: str | None = None, **fi
     return ehr.send(sent, None, url=ehr.service.issuer + path, headers=headers)
 
 
-def introspect(ehr: SwiftEhr, token: str, **fields: Any) -> Answer:
+def introspect(ehr: SwiftEhr, token: str, /, **fields: Any) -> Answer:
     """Ask about a token."""
     return ask(ehr, "/connect/introspect", token, **fields)
 
 
-def revoke(ehr: SwiftEhr, token: str, **fields: Any) -> Answer:
+def revoke(ehr: SwiftEhr, token: str, /, **fields: Any) -> Answer:
     """Give a token up."""
     return ask(ehr, "/connect/revocation", token, **fields)
