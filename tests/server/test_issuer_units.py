@@ -16,7 +16,8 @@ APIS = ApiRegistry((Api("ward", (LIST, PATIENT)), Api("clinic", (OTHER,))))
 def narrowed(scope, *, granted=(LIST, PATIENT), resources=()):
     form = {} if scope is None else {"scope": scope}
     request = Request("https://as.example/connect/token", form, resources=resources)
-    return narrow_scope(request, Basis("ehr", frozenset(granted), "legal_entity"), APIS)
+    basis = Basis("ehr", frozenset(granted), "legal_entity")
+    return narrow_scope(request, basis, APIS, issuer="https://as.example.no")
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,14 @@ class Department:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Whether an enterprise is a member of Helsenettet in good standing now; `reason` is for people."""
+    """Whether an enterprise is a member of Helsenettet in good standing now; `reason` is for people.
+
+    `scopes_without_terms`: scopes of APIs whose own terms of use it has not accepted.
+    """
 
     valid: bool
     reason: str
+    scopes_without_terms: frozenset[str] = frozenset()
 
 
 class HprRegister(Protocol):
@@ -156,6 +160,7 @@ class MemberEntry:
     ends: float | None
     terms_accepted: bool
     agreements: bool
+    scopes_without_terms: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,7 @@ class MembershipInMemory:
             return Membership(valid=False, reason="the terms are not accepted")
         if not entry.agreements:
             return Membership(valid=False, reason="an agreement is missing")
-        return Membership(valid=True, reason="member")
+        return Membership(valid=True, reason="member", scopes_without_terms=entry.scopes_without_terms)
 
 
 def registers_from(
@@ -213,6 +218,7 @@ def registers_from(
             ends=_midnight(entry["valid_until"] + timedelta(days=1)) if "valid_until" in entry else None,
             terms_accepted=entry["terms_accepted"],
             agreements=_has_agreements(entry["agreements"]),
+            scopes_without_terms=frozenset(entry.get("scopes_without_terms", ())),
         )
         for entry in membership["member"]
     }

@@ -46,7 +46,8 @@ from tillit_server.audit.login_events import (
 class TokenIssued(Event):
     """An access token left the house.
 
-    `remarks`: what was read leniently, and what rules say for the journal only.
+    `family` and `sid`: the login it rests on. `subject_jti`: the token it was exchanged for. `remarks`: what
+    was read leniently, and what rules say for the journal only.
     """
 
     name: ClassVar[str] = "issuer.token.issued"
@@ -65,6 +66,10 @@ class TokenIssued(Event):
     decision_ref: str | None = None
     purpose: str | None = None
     established_by: Literal["login", "legal_entity"] | None = None
+    family: str | None = None
+    sid: str | None = None
+    subject_jti: str | None = None
+    rejected_scope: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     practitioner: str | None = person()
     patients: tuple[str, ...] = person(default=())

@@ -95,12 +95,7 @@ def accept_attestation(
     journal_id = journal_id_of(client, of_type(sent, JOURNAL_TYPE))
     attestation = of_type(sent, ATTESTATION_TYPE)
     if attestation is None:
-        if api.attestation == "required":
-            raise OAuthError(
-                "access_denied",
-                f"ATT-REQUIRED: attestation: required for {api.audience}",
-                rule="ATT-REQUIRED",
-            )
+        require_none_needed(api)
         return Attested(organisations, journal_id=journal_id)
     if stored is not None and of_type(stored.details, ATTESTATION_TYPE) is None:
         stored = None
@@ -151,6 +146,14 @@ def check_user(  # noqa: PLR0917 (check_pushed_details with a user)
     Raises ``OAuthError`` as ``accept_attestation`` does; its description names no person.
     """
     _judge_carried(client, carried, scopes, services, now, user=user)
+
+
+def require_none_needed(api: Api) -> None:
+    """Nothing is attested: only an API that demands nothing gets a token then. Raises ``OAuthError``."""
+    if api.attestation == "required":
+        raise OAuthError(
+            "access_denied", f"ATT-REQUIRED: attestation: required for {api.audience}", rule="ATT-REQUIRED"
+        )
 
 
 def register_away(error: RegisterUnavailable) -> OAuthError:

@@ -13,8 +13,7 @@ from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.grants import GRANTS
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.steps import run
-from tillit_server.issuer.token_endpoint import TOKEN_STEPS, TokenFacts, issue_token
+from tillit_server.issuer.token_endpoint import issue_token, judge_token_request
 
 
 class SentRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no types
@@ -55,7 +54,7 @@ class StepsGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]  # Authli
 
     def validate_token_request(self) -> None:
         """Run the steps. Raises ``Refused``, which passes Authlib by: recording it is the front door's."""
-        self.known = run(TOKEN_STEPS, TokenFacts(self.request.sent, self.server.services))
+        self.known = judge_token_request(self.request.sent, self.server.services)
 
     def create_token_response(self) -> tuple[int, Any, tuple[tuple[str, str], ...]]:
         """Settle and answer."""

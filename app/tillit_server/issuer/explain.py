@@ -2,7 +2,7 @@
 
 In development mode nothing is spent. Elsewhere explain must not become an oracle: it stops where client
 authentication fails, spends the assertion and the proof it was sent, is written down, is limited per
-client, and of rules that ask a register it tells the id only.
+client, never opens a code or refresh token, and of rules that ask a register it tells the id only.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,6 +15,7 @@ from tillit.protocol.errors import OAuthError
 from tillit_server.audit.events import RequestExplained
 from tillit_server.issuer.answers import NO_STORE, Answer
 from tillit_server.issuer.attesting import AttestationRefused
+from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.minting import token_lifetime
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
@@ -24,6 +25,7 @@ from tillit_server.issuer.token_endpoint import (
     JUDGING_STEPS,
     TokenFacts,
     authenticated_client,
+    basis_of_grant,
     known_grant,
     settle,
 )
@@ -31,6 +33,7 @@ from tillit_server.storage.ports import Settlement
 
 WINDOW = 60.0
 _MAX_CLIENTS = 10_000
+_SECRETS = {"authorization_code": "code", "refresh_token": "refresh_token"}
 _ASKS_A_REGISTER = frozenset(row.id for row in RULES if isinstance(row.basis, Register))
 
 
@@ -71,11 +74,23 @@ def explain_token_request(request: Request, services: Services, limit: ExplainLi
     if not services.dev:
         run((known_grant, authenticated_client), known)
         limit.take(known.authenticated_client.client.id)
-    outcomes = tuple(run_all(JUDGING_STEPS, known))
+    outcomes = tuple(run_all(JUDGING_STEPS if services.dev else _CLOSED_STEPS, known))
     if not services.dev:
         _spend(known, outcomes)
     challenge = tuple(header for outcome in outcomes if outcome.error for header in outcome.error.headers)
     return Answer(200, _report(known, outcomes), (*challenge, *NO_STORE))
+
+
+def _unopened_basis(known: TokenFacts) -> Basis:
+    """The basis, except of a grant that rests on a secret: whether that is good only its use tells."""
+    name = known.request.form.get("grant_type")
+    if name in _SECRETS:
+        raise NotYetKnown(_SECRETS[name])
+    return basis_of_grant(known)
+
+
+_unopened_basis.__name__ = basis_of_grant.__name__
+_CLOSED_STEPS = tuple(_unopened_basis if step is basis_of_grant else step for step in JUDGING_STEPS)
 
 
 def _spend(known: TokenFacts, outcomes: Iterable[Outcome[TokenFacts]]) -> None:
@@ -101,8 +116,9 @@ def _spend(known: TokenFacts, outcomes: Iterable[Outcome[TokenFacts]]) -> None:
 
 def _report(known: TokenFacts, outcomes: tuple[Outcome[TokenFacts], ...]) -> dict[str, Any]:
     first = next((outcome for outcome in outcomes if outcome.finding), None)
+    undecided = any(outcome.verdict == "not_reached" for outcome in outcomes)
     report: dict[str, Any] = {
-        "verdict": "refused" if first else "accepted",
+        "verdict": "refused" if first else "undecided" if undecided else "accepted",
         "rule_pack_version": RULE_PACK_VERSION,
         "steps": [_step(outcome, dev=known.services.dev) for outcome in outcomes],
     }
@@ -110,12 +126,12 @@ def _report(known: TokenFacts, outcomes: tuple[Outcome[TokenFacts], ...]) -> dic
         report["refused_by"] = first.step
         if not _tells_of_a_register(first, dev=known.services.dev):
             report |= {"error": first.finding.code, "error_description": first.finding.description}
-    else:
+    elif not undecided:
         target, attested = known.narrowed_scope, known.accepted_attestation
         report["would_grant"] = {
             "scope": " ".join(target.scopes),
             "audience": target.api.audience,
-            "lifetime": token_lifetime(target, attested, known.now),
+            "lifetime": token_lifetime(target, attested, known.basis_of_grant, known.now),
             "attested": attested.attestation is not None,
         }
     return report

@@ -7,9 +7,9 @@ from typing import Any
 from tillit.attestation.registers import RegisterUnavailable
 from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.access_token import access_token_claims
-from tillit.protocol.errors import OAuthError
+from tillit.protocol.errors import OAuthError, invalid_grant
 from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
-from tillit_server.issuer.attesting import Attested, EstablishedBy, register_away
+from tillit_server.issuer.attesting import Attested, register_away
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.services import Services
@@ -54,10 +54,12 @@ class MintedToken:
     claims: dict[str, Any]
 
 
-def token_lifetime(target: Target, attested: Attested, now: float) -> int:
-    """Seconds a token lives: as its API says, and never longer than its attestation (ATT-58b)."""
+def token_lifetime(target: Target, attested: Attested, basis: Basis, now: float) -> int:
+    """Seconds a token lives: as its API says, never longer than its attestation (ATT-58b) or its basis."""
     lifetime = target.api.token_lifetime
-    return lifetime if attested.expires_at is None else min(lifetime, attested.expires_at - int(now))
+    if attested.expires_at is not None:
+        lifetime = min(lifetime, attested.expires_at - int(now))
+    return lifetime if basis.not_after is None else min(lifetime, basis.not_after - int(now))
 
 
 def mint_access_token(
@@ -72,16 +74,12 @@ def mint_access_token(
 ) -> MintedToken:
     """Sign an access token for ``target`` (RFC 9068), bound to ``jkt``.
 
-    It never outlives its attestation (ATT-58b). Raises ``OAuthError`` when less than a second would be left.
+    It never outlives its attestation (ATT-58b), nor what it rests on. Raises ``OAuthError`` when less than a
+    second would be left.
     """
-    lifetime = token_lifetime(target, attested, now)
+    lifetime = token_lifetime(target, attested, basis, now)
     if lifetime < 1:
-        raise OAuthError(
-            "invalid_authorization_details",
-            "ATT-58: toa: attestation_has_expired: no lifetime is left for a token",
-            rule="ATT-58",
-            pointer="/toa",
-        )
+        raise _no_time_left(attested, now)
     claims = access_token_claims(
         issuer=services.issuer,
         subject=basis.subject,
@@ -93,11 +91,23 @@ def mint_access_token(
         jkt=jkt,
         claims={
             "client_amr": "private_key_jwt",
-            **_asked_for(client, target.api, attested, basis.established_by),
+            **_of_user(target.api, basis, client, services),
+            **_asked_for(client, target.api, attested, basis),
         },
     )
     token, kid = services.signer.sign("at+jwt", claims, target.api.signing_algorithm)
     return MintedToken(token, kid, claims["jti"], claims["exp"], lifetime, claims)
+
+
+def _no_time_left(attested: Attested, now: float) -> OAuthError:
+    if attested.expires_at is not None and attested.expires_at - int(now) < 1:
+        return OAuthError(
+            "invalid_authorization_details",
+            "ATT-58: toa: attestation_has_expired: no lifetime is left for a token",
+            rule="ATT-58",
+            pointer="/toa",
+        )
+    return invalid_grant("no lifetime is left for a token")
 
 
 def identity_claims(
@@ -109,11 +119,11 @@ def identity_claims(
     asked and does not answer.
     """
     wanted = {claim for scope in scopes for claim in CLAIMS_OF_SCOPE.get(scope, ())}
-    return claims_about(user, wanted, client, services)
+    return _claims_about(user, wanted, subject_of(user, client, services.subject_secret), services)
 
 
-def claims_about(user: User, wanted: Collection[str], client: Client, services: Services) -> dict[str, Any]:
-    """Those of the claims ``wanted`` that have a value for ``user`` at ``client``. Raises as above."""
+def _claims_about(user: User, wanted: Collection[str], subject: str, services: Services) -> dict[str, Any]:
+    """Those of the claims ``wanted`` that have a value for ``user``, who is ``subject`` to the reader."""
     available = {
         "name": user.name,
         "given_name": user.given_name,
@@ -121,10 +131,9 @@ def claims_about(user: User, wanted: Collection[str], client: Client, services: 
         "family_name": user.family_name,
         PID: user.pid,
         SECURITY_LEVEL: user.security_level,
+        PID_PSEUDONYM: subject,
         ASSURANCE_LEVEL: _ASSURANCE.get(user.security_level),
     }
-    if PID_PSEUDONYM in wanted:
-        available[PID_PSEUDONYM] = subject_of(user, client, services.subject_secret)
     if HPR_NUMBER in wanted:
         try:
             person = services.registers.hpr.person(user.pid)
@@ -134,11 +143,29 @@ def claims_about(user: User, wanted: Collection[str], client: Client, services: 
     return {name: value for name, value in available.items() if value and name in wanted}
 
 
-def _asked_for(client: Client, api: Api, attested: Attested, established_by: EstablishedBy) -> dict[str, Any]:
+def _of_user(api: Api, basis: Basis, client: Client, services: Services) -> dict[str, Any]:
+    """Who has logged in and how, as far as ``api`` has registered for it; and who acts for whom."""
+    claims: dict[str, Any] = {}
+    authorized, subject_token = basis.authorized, basis.subject_token
+    if authorized is not None:
+        user = authorized.user
+        login = {"auth_time": user.auth_time, "idp": user.idp, "amr": list(user.amr), "sid": authorized.sid}
+        claims = {name: value for name, value in login.items() if name in api.claims}
+        claims |= _claims_about(user, api.claims, basis.subject, services)
+    if subject_token is not None:
+        actor = {"iss": services.issuer, "sub": client.id, "client_id": client.id}
+        if client.tenancy == "single":
+            actor[ORGNR_PARENT] = client.legal_entities[0]
+        claims["act"] = actor if subject_token.act is None else {**actor, "act": subject_token.act}
+    return claims
+
+
+def _asked_for(client: Client, api: Api, attested: Attested, basis: Basis) -> dict[str, Any]:
     """The claims that ``api`` has registered for, and no others (data minimisation)."""
     organisations = attested.organisations
     parent, child = organisations.parent, organisations.child
-    if attested.attestation is not None:
+    # In an exchange the attestation is the first client's, the organisation the actor's.
+    if attested.attestation is not None and basis.subject_token is None:
         practitioner = attested.attestation.practitioner
         parent = parent or practitioner.legal_entity.id
         point_of_care = practitioner.point_of_care.id
@@ -155,7 +182,7 @@ def _asked_for(client: Client, api: Api, attested: Attested, established_by: Est
         name: value for name, value in available.items() if value is not None and name in api.claims
     }
     if attested.claim is not None and api.attestation != "none":
-        claims[ESTABLISHED_BY] = established_by
+        claims[ESTABLISHED_BY] = basis.established_by
         claims[RULE_PACK] = RULE_PACK_VERSION
         claims[ATTESTATION_CLAIM] = attested.claim
     return claims

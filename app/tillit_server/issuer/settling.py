@@ -9,8 +9,9 @@ from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.dpop import Proof
 from tillit_server.audit.events import Event, GlassBroken, KeyShared, TokenIssued, ToleranceUsed
 from tillit_server.issuer.client_authentication import AuthenticatedClient
+from tillit_server.issuer.families import ACCESS_TOKEN
 from tillit_server.issuer.sender_constraint import shares_key
-from tillit_server.storage.ports import Claim, Settlement
+from tillit_server.storage.ports import Claim, Issue, Settlement
 
 if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
@@ -42,19 +43,30 @@ def proof_id(proof: Proof) -> Claim:
 
 def settlement_of(known: "TokenFacts") -> Settlement:
     """Everything that ``known`` changes, ready for the store."""
-    audit = known.services.audit
+    audit, basis, minted = known.services.audit, known.basis_of_grant, known.minted_tokens
+    issues: tuple[Issue, ...] = ()
+    if basis.authorized is not None:
+        # By this a token dies with its family (threat P7).
+        issues = (Issue(ACCESS_TOKEN, minted.jti, {"family": basis.authorized.family}, minted.expires_at),)
     return Settlement(
         claims=single_use_ids(known.authenticated_client, known.fresh_proof),
-        entries=tuple(audit.entry(event) for event in _events(known)),
+        redemptions=basis.redemptions,
+        issues=issues,
+        puts=basis.puts,
+        entries=tuple(audit.entry(event) for event in (*_events(known), *basis.events)),
     )
 
 
 def _events(known: "TokenFacts") -> list[Event]:
     client, assertion = known.authenticated_client.client, known.authenticated_client.assertion
     minted, proof = known.minted_tokens, known.fresh_proof
+    basis = known.basis_of_grant
+    authorized, subject_token = basis.authorized, basis.subject_token
     attestation = known.accepted_attestation.attestation
     practitioner = attestation.practitioner if attestation else None
     person = practitioner.identifier.id if practitioner and practitioner.identifier else None
+    if person is None and authorized is not None:
+        person = authorized.user.pid
     legal_entity = (
         practitioner.legal_entity.id if practitioner else known.accepted_attestation.organisations.parent
     )
@@ -76,7 +88,11 @@ def _events(known: "TokenFacts") -> list[Event]:
             rule_pack=RULE_PACK_VERSION if attestation else None,
             decision_ref=attestation.care_relationship.decision_ref.id if attestation else None,
             purpose=purpose,
-            established_by=known.basis_of_grant.established_by if attestation else None,
+            established_by=basis.established_by if attestation or authorized else None,
+            family=authorized.family if authorized else None,
+            sid=authorized.sid if authorized else None,
+            subject_jti=subject_token.jti if subject_token else None,
+            rejected_scope=known.narrowed_scope.rejected,
             remarks=known.accepted_attestation.notes,
             practitioner=person,
             patients=patients,

@@ -7,7 +7,8 @@ from tillit_server.issuer.apis import Api
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One API and the scopes granted for it."""
+    """One API and the scopes granted for it; ``rejected`` are those whose terms of use are not accepted."""
 
     api: Api
     scopes: tuple[str, ...]
+    rejected: tuple[str, ...] = ()

@@ -1,24 +1,35 @@
 """POST /connect/token: the list of steps, in order, and the one settlement at the end."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tillit.protocol.dpop import Proof
 from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof, invalid_request
 from tillit_server.issuer.answers import NO_STORE
 from tillit_server.issuer.attesting import Attested, accept_attestation
+from tillit_server.issuer.carrying import carry_attestation
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
+from tillit_server.issuer.codes import CODE
 from tillit_server.issuer.details import refuse_unsigned_details
+from tillit_server.issuer.families import FAMILY
 from tillit_server.issuer.grants import GRANTS
+from tillit_server.issuer.grants.authorization_code import not_good
 from tillit_server.issuer.grants.basis import Basis, Grant
+from tillit_server.issuer.id_tokens import make_id_token
 from tillit_server.issuer.minting import MintedToken, mint_access_token
 from tillit_server.issuer.request import Request
+from tillit_server.issuer.reuse import Reused, end_family
 from tillit_server.issuer.sender_constraint import require_proof
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import ASSERTION, settlement_of, single_use_ids
-from tillit_server.issuer.steps import Facts, refused
+from tillit_server.issuer.steps import Facts, Refused, Step, refused, run
 from tillit_server.issuer.target import Target
 from tillit_server.issuer.targeting import narrow_scope
-from tillit_server.storage.ports import Conflict, Settlement
+from tillit_server.issuer.terms import within_terms
+from tillit_server.issuer.token_answers import token_answer
+from tillit_server.storage.ports import Conflict, Settlement, StorageUnavailable
+
+_TRIES = 5
 
 
 class TokenFacts(Facts):
@@ -34,6 +45,7 @@ class TokenFacts(Facts):
     narrowed_scope: Target
     accepted_attestation: Attested
     minted_tokens: MintedToken
+    id_token: str | None
 
     def __init__(self, request: Request, services: Services) -> None:
         self.request = request
@@ -90,19 +102,26 @@ def basis_of_grant(known: TokenFacts) -> Basis:
 
 def narrowed_scope(known: TokenFacts) -> Target:
     """``invalid_scope``, ``invalid_target`` (RFC 6749 §3.3, RFC 8707)."""
-    return narrow_scope(known.request, known.basis_of_grant, known.services.apis)
+    services, basis = known.services, known.basis_of_grant
+    target = narrow_scope(known.request, basis, services.apis, issuer=services.issuer)
+    return within_terms(target, known.authenticated_client, basis.authorized, services, known.now)
 
 
 def accepted_attestation(known: TokenFacts) -> Attested:
     """``access_denied``, ``invalid_authorization_details`` (RFC 9396 §5, ATT-…)."""
     refuse_unsigned_details(known.request.form)
+    basis = known.basis_of_grant
+    if basis.subject_token is not None:
+        return carry_attestation(
+            known.authenticated_client, known.narrowed_scope, known.services, known.now, basis=basis
+        )
     return accept_attestation(
         known.authenticated_client,
         known.narrowed_scope,
         known.services,
         known.now,
-        established_by=known.basis_of_grant.established_by,
-        authorized=known.basis_of_grant.authorized,
+        established_by=basis.established_by,
+        authorized=basis.authorized,
     )
 
 
@@ -120,6 +139,11 @@ def minted_tokens(known: TokenFacts) -> MintedToken:
     )
 
 
+def id_token(known: TokenFacts) -> str | None:
+    """The signed ID token of a login (OpenID Connect Core §3.1.3.3)."""
+    return make_id_token(known)
+
+
 TOKEN_STEPS = (
     known_grant,
     authenticated_client,
@@ -130,10 +154,13 @@ TOKEN_STEPS = (
     narrowed_scope,
     accepted_attestation,
     minted_tokens,
+    id_token,
 )
 
 # What explain asks: everything that judges, nothing that signs.
-JUDGING_STEPS = tuple(step for step in TOKEN_STEPS if step is not minted_tokens)
+JUDGING_STEPS = TOKEN_STEPS[: TOKEN_STEPS.index(minted_tokens)]
+# What is judged again when the login has changed between looking and settling.
+STEPS_FROM_THE_GRANT = TOKEN_STEPS[TOKEN_STEPS.index(basis_of_grant) :]
 
 
 def replayed(space: str) -> OAuthError:
@@ -143,23 +170,62 @@ def replayed(space: str) -> OAuthError:
     return invalid_dpop_proof("payload.jti: the proof was used before", pointer="payload.jti")
 
 
+def judge_token_request(request: Request, services: Services) -> TokenFacts:
+    """Run the steps. Raises ``Refused``, whose consequences are settled then, and ``StorageUnavailable``."""
+    return _run(TOKEN_STEPS, TokenFacts(request, services))
+
+
 def issue_token(known: TokenFacts) -> tuple[int, dict[str, Any], tuple[tuple[str, str], ...]]:
     """Settle what the steps found good, and give status, body and headers (RFC 6749 §5.1).
 
     Raises ``Refused`` for the loser of a race, and ``StorageUnavailable`` when what must be remembered
     cannot be: no token leaves then.
     """
-    settle(known, settlement_of(known))
-    minted, nonces = known.minted_tokens, known.services.nonces
-    body = {
-        "access_token": minted.token,
-        "expires_in": minted.expires_in,
-        "token_type": "DPoP" if known.fresh_proof else "Bearer",
-        "scope": " ".join(known.narrowed_scope.scopes),
-    }
+    for _ in range(_TRIES):
+        try:
+            known.services.store.settle(settlement_of(known))
+        except Conflict as conflict:
+            if conflict.space != FAMILY:
+                raise _lost(conflict, known) from conflict
+            # Somebody has refreshed in the same instant, or revoked: what holds now decides.
+            _run(STEPS_FROM_THE_GRANT, known)
+        else:
+            return 200, token_answer(known), _headers(known)
+    raise StorageUnavailable("the family is being changed all the time")
+
+
+def _run(steps: Sequence[Step[TokenFacts]], known: TokenFacts) -> TokenFacts:
+    try:
+        return run(steps, known)
+    except Refused as refusal:
+        if isinstance(refusal.error, Reused):
+            _end_family(refusal.error, known)
+        raise
+
+
+def _lost(conflict: Conflict, known: TokenFacts) -> Refused:
+    """The refusal for who came second; a code that was redeemed in between was redeemed twice."""
+    if conflict.space != CODE or known.basis_of_grant.authorized is None:
+        return refused("settle", replayed(conflict.space), known)
+    if conflict.reason != "spent":
+        return refused("settle", not_good(), known)
+    reused = Reused("code", known.basis_of_grant.authorized.family)
+    _end_family(reused, known)
+    return refused("settle", reused, known)
+
+
+def _end_family(reused: Reused, known: TokenFacts) -> None:
+    try:
+        end_family(reused, known)
+    except Conflict as conflict:
+        raise refused("settle", replayed(conflict.space), known) from conflict
+
+
+def _headers(known: TokenFacts) -> tuple[tuple[str, str], ...]:
+    nonces = known.services.nonces
     # RFC 9449 §8.2: the nonce for the next request spares its sender a challenge
     next_nonce = () if nonces is None else (("DPoP-Nonce", nonces.issue(known.now)),)
-    return 200, body, (*next_nonce, *NO_STORE)
+    return (*next_nonce, *NO_STORE)
 
 
 def settle(known: TokenFacts, settlement: Settlement) -> None:
