@@ -11,10 +11,11 @@ from typing import Any
 import jwt
 import pytest
 
-from support.backstage import SELF_SERVICE, Backstage
-from support.ehr import ATTESTATION
-from support.foreign_programs import go_program, java_program, running
-from support.service import PHR
+from support.backstage import ATTESTATION_SCOPE, SELF_SERVICE, WARD_LIST, Backstage
+from support.ehr import ATTESTATION, attestation
+from support.foreign_logins import AFTER_LOGOUT, DOCTOR, LOGIN, REDIRECT_URI, ForeignBrowser
+from support.foreign_programs import EXAMPLES, go_program, java_program, node_program, running
+from support.service import PHR, Service
 from tillit.protocol.jose import generate_key, private_jwk
 
 pytestmark = pytest.mark.xdist_group("journeys")
@@ -30,8 +31,13 @@ class Foreign:
         backstage.register(self.client_id, self.key, **members)
         self.key_file = place / "key.json"
         self.key_file.write_text(json.dumps({**private_jwk(self.key), "alg": alg}), encoding="utf-8")
-        self.details = place / "details.json"
-        self.details.write_text(json.dumps(ATTESTATION), encoding="utf-8")
+        self.place = place
+
+    def details(self, value: Any = ATTESTATION) -> str:
+        """A file that holds what is to be attested."""
+        file = self.place / "details.json"
+        file.write_text(json.dumps(value), encoding="utf-8")
+        return str(file)
 
     def arguments(self, mode: str, scope: str, *more: str) -> list[str]:
         """The arguments of the programs in Java and Go."""
@@ -47,7 +53,7 @@ def test_2_nimbus_sends_one_assertion_twice(backstage: Backstage, tmp_path: Path
     """Nimbus resolves the metadata, is challenged, and gets a bound token with the very same assertion; a third use fails."""
     program = java_program()
     client = Foreign(backstage, tmp_path, "ES384")
-    with running([*program, *client.arguments("machine", PHR, str(client.details))]) as java:
+    with running([*program, *client.arguments("machine", PHR, client.details())]) as java:
         dance = java.heard("dance")
         token = java.heard("token")
     assert dance == {
@@ -78,3 +84,81 @@ def test_14_go_finds_its_way_with_an_empty_secret(backstage: Backstage, tmp_path
         "token_endpoint_audience",
         "bearer_token",
     }
+
+
+def test_nimbus_logs_in_with_one_assertion_for_two_requests(backstage: Backstage, tmp_path: Path):
+    """Pushed, back with state and issuer, the code twice with the same assertion, ID token valid, one patient by refresh, out."""
+    program = java_program()
+    client = Foreign(backstage, tmp_path, "PS256", profile="helseid", **LOGIN)
+    scope = f"openid profile offline_access {WARD_LIST} {ATTESTATION_SCOPE}"
+    details = client.details(attestation(practitioner__identifier=...))
+    browser = ForeignBrowser()
+    with running([*program, *client.arguments("login", scope, details, REDIRECT_URI, AFTER_LOGOUT)]) as java:
+        java.tell(browser.open(java.heard("authorize")["url"], REDIRECT_URI))
+        for step in ("token", "refreshed"):
+            dance = java.heard("dance")
+            assert (dance["first"], dance["second"], dance["third"]) == (
+                "use_dpop_nonce",
+                200,
+                "invalid_client",
+            )
+            token = claims(java.heard(step)["access_token"])
+            assert ("nhn:tillitsrammeverk:parameters" in token) is (step == "refreshed")
+            if step == "token":
+                identity = java.heard("id_token")["claims"]
+                assert identity["sub"] == token["sub"] == java.heard("userinfo")["claims"]["sub"]
+            else:
+                assert java.heard("refreshed_id_token")["same_refresh_token"] is True
+        left = browser.page(java.heard("logout")["url"])
+    assert left.headers["Location"].startswith(f"{AFTER_LOGOUT}?state=")
+
+
+def test_14_go_logs_in_from_the_address(backstage: Backstage, tmp_path: Path):
+    """The request object says everything twice, the code goes with an empty secret, go-oidc verifies an RS256 ID token."""
+    program = go_program()
+    members = LOGIN | {"profile": "legacy", "id_token_signed_response_alg": "RS256"}
+    client = Foreign(backstage, tmp_path, "PS256", **members)
+    browser = ForeignBrowser()
+    scope = f"openid profile {WARD_LIST}"
+    with running([*program, *client.arguments("login", scope, REDIRECT_URI, AFTER_LOGOUT)]) as go:
+        go.tell(browser.open(go.heard("authorize")["url"], REDIRECT_URI))
+        token = go.heard("token")
+        assert token["token_type"] == "Bearer"
+        assert token["id_token"]["name"]
+        assert go.heard("userinfo")["subject"] == token["id_token"]["sub"]
+        left = browser.page(go.heard("logout")["url"])
+        assert go.heard("end")["authenticated_by"] == ["basic with a secret of 0"]
+    assert (left.status_code, left.headers["Location"]) == (303, AFTER_LOGOUT)
+
+
+def test_the_example_in_javascript_logs_in_and_attests_twice(service: Service, tmp_path: Path):
+    """openid-client, which is certified for FAPI 2.0, does everything: two patients, two tokens, one login."""
+    first_file = EXAMPLES / "attestation-specialist-care.json"
+    other_patient = json.loads(first_file.read_text(encoding="utf-8"))
+    other_patient["patients"][0]["identifier"]["id"] = "63714815050"
+    second_file = tmp_path / "attestation.json"
+    second_file.write_text(json.dumps(other_patient), encoding="utf-8")
+    program = node_program("ehr-client.mjs")
+    arguments = {
+        "issuer": service.issuer,
+        "client-id": "dev-login",
+        "key": service.data / "clients/dev-login.jwk",
+        "as": DOCTOR,
+    }
+    command = [*program, *(f"--{name}={value}" for name, value in arguments.items())]
+    with running([*command, *(f"--attestation={file}" for file in (first_file, second_file))]) as node:
+        assert node.heard("discovered")["issuer"] == service.issuer
+        assert set(node.heard("authorize")) == {"step", "url"}
+        assert node.heard("back")["parameters"] == ["code", "iss", "state"]
+        first = node.heard("tokens")
+        user = node.heard("userinfo")["claims"]
+        second = node.heard("refreshed")
+        node.heard("logout")
+    assert (first["token_type"], first["expires_in"]) == ("dpop", 600)
+    assert user["sub"] == first["id_token"]["sub"] == second["id_token"]["sub"]
+    tokens = [claims(answer["access_token"]) for answer in (first, second)]
+    assert tokens[0]["cnf"] == tokens[1]["cnf"]
+    patients = [
+        token["nhn:tillitsrammeverk:parameters"]["patients"][0]["identifier"]["id"] for token in tokens
+    ]
+    assert patients == ["05825031016", "63714815050"]
