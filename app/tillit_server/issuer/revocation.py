@@ -27,10 +27,12 @@ from tillit_server.issuer.own_tokens import (
 )
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.settling import ASSERTION, SKEW
+from tillit_server.issuer.settling import ASSERTION
 from tillit_server.issuer.steps import refused, run
 from tillit_server.storage.ports import Claim, Conflict, Put, Settlement, StorageUnavailable
 
+# A clock that jumped ahead by hours, and back, must not bring a token to life again (threat T3).
+REMEMBERED = 86_400
 _TRIES = 5
 
 
@@ -87,7 +89,7 @@ def _settlement_of(known: Revocation) -> Settlement:
     puts: tuple[Put, ...] = ()
     if isinstance(found, AccessToken) and not services.store.seen(REVOKED_TOKEN, found.jti):
         event = TokenRevoked(client_id=client.id, jti=found.jti)
-        claims = (*claims, Claim(REVOKED_TOKEN, found.jti, found.expires_at + SKEW))
+        claims = (*claims, Claim(REVOKED_TOKEN, found.jti, found.expires_at + REMEMBERED))
         entries = (*entries, services.audit.entry(event))
     elif isinstance(found, OwnRefreshToken) and not found.family.revoked:
         family = found.family.authorized.family
