@@ -1,16 +1,17 @@
 """The acceptance list for clients with a login, wire for wire as the clients of the field send it.
 
 The numbers are the lines of chapter 11.7 of the national service's profile. Lines 1 to 5 and 13 need no login:
-``test_real_client_shapes`` and ``test_real_client_organisations`` hold them. Lines 12 and 15 are not built yet.
+``test_real_client_shapes`` and ``test_real_client_organisations`` hold them. Line 14 is also in
+``test_acceptance_foreign_programs``. Lines 12 and 15 are not built yet.
 """
 
 from typing import Any
 
 import pytest
 
-from support.backstage import ATTESTATION_SCOPE, WARD_LIST, Backstage
+from support.backstage import ATTESTATION_SCOPE, WARD_LIST, WARD_PATIENT, Backstage
 from support.ehr import attestation
-from support.foreign_clients import claims_of, registered
+from support.foreign_clients import CSharpShaped, claims_of, registered
 from support.foreign_logins import (
     AFTER_LOGOUT,
     LOGIN,
@@ -27,6 +28,8 @@ from tillit.protocol.gate import read_jws
 CLAIM = "nhn:tillitsrammeverk:parameters"
 SCOPE = f"openid profile offline_access {PHR} {ATTESTATION_SCOPE}"
 UNNAMED = attestation(practitioner__identifier=...)
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 
 pytestmark = pytest.mark.xdist_group("journeys")
 
@@ -35,6 +38,15 @@ pytestmark = pytest.mark.xdist_group("journeys")
 def client(backstage: Backstage) -> LoginClient:
     """A web application of the ``helseid`` profile."""
     return registered(LoginClient, backstage, profile="helseid", **LOGIN)
+
+
+def organisation(value: str) -> dict[str, Any]:
+    """The structure with which a supplier names an organisation."""
+    identifier = {"system": "urn:oid:1.0.6523", "type": "ENH", "value": value}
+    return {
+        "type": "helseid_authorization",
+        "practitioner_role": {"organization": {"identifier": identifier}},
+    }
 
 
 def patient(token: dict[str, Any]) -> str:
@@ -166,6 +178,41 @@ def test_16_userinfo_has_details_of_the_health_personnel_number(client: LoginCli
     for approval in details["approvals"]:
         assert {"profession", "authorization", "requisition_rights", "specialities"} <= set(approval)
         assert set(approval["authorization"]) == {"value", "description"}
+
+
+def test_10_an_exchanged_token_names_the_actor_and_has_another_key(client: LoginClient, backstage: Backstage):
+    """An API exchanges the bound token it was sent, without its key: same person, ``act``, and the API's own key."""
+    subject = client.redeem(client.logged_in(SCOPE), details=UNNAMED).json["access_token"]
+    api = registered(
+        OidcClientShaped,
+        backstage,
+        profile="helseid",
+        **LOGIN | {"grants": [EXCHANGE], "audiences": ["nhn:phr"]},
+    )
+    fields = {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": ACCESS_TOKEN}
+    answer = api.dance({**fields, "scope": WARD_LIST})
+    token, before = claims_of(answer), read_jws(subject).claims
+    assert answer.json["issued_token_type"] == ACCESS_TOKEN
+    assert (token["sub"], token["client_id"], token["aud"]) == (before["sub"], api.client_id, "example:ward")
+    assert token["cnf"] == {"jkt": api.key.thumbprint} != before["cnf"]
+    assert token["act"]["client_id"] == api.client_id
+    other = registered(LoginClient, backstage, profile="helseid", **LOGIN)
+    refused = other.dance({**fields, "scope": WARD_LIST})
+    assert (refused.status, refused.error) == (400, "unauthorized_client")
+
+
+def test_11_a_supplier_is_told_which_scopes_lack_terms(backstage: Backstage):
+    """For an organisation that has not accepted the terms of one scope, the others are granted and that one is named."""
+    customers = ["314000145", "310000019"]
+    client = registered(CSharpShaped, backstage, profile="helseid", tenancy="multi", legal_entities=customers)
+    asked = f"{WARD_LIST} {WARD_PATIENT}"
+    answer = client.token(asked, assertion_details=organisation("NO:ORGNR:314000145:"))
+    assert (answer.json["scope"], answer.json["rejected_scope"]) == (WARD_LIST, WARD_PATIENT)
+    assert claims_of(answer)["scope"] == [WARD_LIST]
+    alone = client.token(WARD_PATIENT, assertion_details=organisation("NO:ORGNR:314000145:"))
+    assert (alone.status, alone.error) == (400, "invalid_scope")
+    other = client.token(WARD_LIST, assertion_details=organisation("NO:ORGNR:310000019:"))
+    assert "rejected_scope" not in other.json
 
 
 @pytest.mark.parametrize("shape", [PythonWebShaped, GoWebShaped])
