@@ -113,6 +113,8 @@ class LoginDoor:
         except ProviderAway as error:
             return self._away(login, error)
         except OAuthError as error:
+            event = {"idp": pending.idp.name, "detail": error.detail}
+            _log.info("login at the provider came to nothing", extra={"event": event})
             outcome = refuse_login(login.interaction, login.binding, error, self.services)
         else:
             outcome = complete_login(login.interaction, login.binding, user, self.services)

@@ -1,5 +1,6 @@
 """One identity provider: our requests to it, and what we believe of its answers."""
 
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -30,6 +31,7 @@ AUTH_METHOD: Final = "private_key_jwt"
 _SECONDS: Final = (2.0, 5.0)  # to connect, and for each read
 _RETRY_AFTER: Final = 2.0
 _MAX_TEXT: Final = 200
+_ERROR: Final = re.compile(r"[a-z_]{1,40}")
 _METADATA: Final = ("authorization_endpoint", "token_endpoint", "pushed_authorization_request_endpoint")
 
 
@@ -107,7 +109,7 @@ class Provider:
         ):
             raise _denied("the answer is not from this provider")
         if "error" in parameters or "code" not in parameters:
-            raise _denied(f"the provider answered {parameters.get('error', 'without a code')[:40]}")
+            raise _denied(f"the provider answered {_code(parameters.get('error', ''))}")
         token = self._redeem(parameters["code"], pending.remembered["code_verifier"])
         try:
             checked = check_id_token(
@@ -186,7 +188,7 @@ class Provider:
                 redirect_uri=self._callback, code=code, code_verifier=verifier, allow_redirects=False
             )
         except AuthlibBaseError as error:
-            raise _denied(f"token endpoint: {str(error.error)[:40]}") from error
+            raise _denied(f"token endpoint: {_code(str(error.error))}") from error
         except (requests.RequestException, ValueError) as error:
             raise ProviderAway(self._idp.name, f"token endpoint: {type(error).__name__}") from error
         return token
@@ -218,6 +220,11 @@ class Provider:
 def _text(token: IdToken, name: str) -> str:
     value = token.claims.get(name, "")
     return value if type(value) is str and len(value) <= _MAX_TEXT and value.isprintable() else ""
+
+
+def _code(error: str) -> str:
+    """An error code for the log, which no text of a stranger gets into."""
+    return error if _ERROR.fullmatch(error) else "something else than a code"
 
 
 def _denied(detail: str) -> OAuthError:
