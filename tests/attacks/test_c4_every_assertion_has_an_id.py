@@ -5,24 +5,28 @@ import unicodedata
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr
-from support.intakes import ASSERTION, present, proper_refusal, refuses_all
+from support.intakes import ASSERTION, AUTHENTICATING, accepted, present, proper_refusal, refuses_all
+
+EVERYWHERE = pytest.mark.parametrize("intake", AUTHENTICATING)
 
 
-def test_c4_an_id_that_is_missing_or_odd_is_refused(attacker: SwiftEhr):
+@EVERYWHERE
+def test_c4_an_id_that_is_missing_or_odd_is_refused(intake: str, backstage: Backstage):
     """No id, an empty one, a number, 129 characters: refused; 1 and 128 characters are accepted."""
+    ehr = backstage.client()
     odd = {"missing": ..., "empty": "", "number": 7, "129": "j" * 129, "null": None, "array": ["a"]}
-    tokens = {name: attacker.assertion(jti=jti) for name, jti in odd.items()}
-    assert refuses_all(attacker, ASSERTION, tokens) == {}
+    tokens = {name: ehr.assertion(jti=jti) for name, jti in odd.items()}
+    assert refuses_all(ehr, intake, tokens) == {}
     for fine in ("4", "j" * 128):
-        assert present(attacker, ASSERTION, attacker.assertion(jti=fine)).status == 200
+        assert accepted(present(ehr, intake, ehr.assertion(jti=fine)))
 
 
-def test_c4_the_same_id_from_another_client_is_another_assertion(attacker: SwiftEhr, backstage: Backstage):
+@EVERYWHERE
+def test_c4_the_same_id_from_another_client_is_another_assertion(intake: str, backstage: Backstage):
     """Clients need not agree on ids: one client's spent id is good for another, once."""
-    other = backstage.client()
-    for ehr in (attacker, other):
-        assert present(ehr, ASSERTION, ehr.assertion(jti="shared")).status == 200
-        assert proper_refusal(ASSERTION, present(ehr, ASSERTION, ehr.assertion(jti="shared"))) is None
+    for ehr in (backstage.client(), backstage.client()):
+        assert accepted(present(ehr, intake, ehr.assertion(jti="shared")))
+        assert proper_refusal(intake, present(ehr, intake, ehr.assertion(jti="shared"))) is None
 
 
 @pytest.mark.parametrize(

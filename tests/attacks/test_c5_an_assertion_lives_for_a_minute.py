@@ -6,7 +6,7 @@ import pytest
 
 from support.backstage import Timeline
 from support.ehr import Answer
-from support.intakes import ASSERTION, INVALID_CLIENT, present
+from support.intakes import ASSERTION, AUTHENTICATING, INVALID_CLIENT, accepted, present
 
 pytestmark = pytest.mark.xdist_group("timeline")
 
@@ -38,21 +38,23 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 }
 
 
-def sent(timeline: Timeline, offsets: dict[str, Any], start: float) -> Answer:
+def sent(timeline: Timeline, offsets: dict[str, Any], start: float, intake: str = ASSERTION) -> Answer:
     times = {name: value if value is ... else int(start) + value for name, value in offsets.items()}
-    return present(timeline.ehr, ASSERTION, timeline.ehr.assertion(**times))
+    return present(timeline.ehr, intake, timeline.ehr.assertion(**times))
 
 
+@pytest.mark.parametrize("intake", AUTHENTICATING)
 @pytest.mark.parametrize("case", REFUSED)
-def test_c5_times_out_of_bounds_are_refused(case: str, timeline: Timeline):
+def test_c5_times_out_of_bounds_are_refused(case: str, intake: str, timeline: Timeline):
     """One second beyond each bound, and everything further out, is refused."""
-    assert sent(timeline, REFUSED[case], timeline.moment()).body == INVALID_CLIENT
+    assert sent(timeline, REFUSED[case], timeline.moment(), intake).body == INVALID_CLIENT
 
 
+@pytest.mark.parametrize("intake", AUTHENTICATING)
 @pytest.mark.parametrize("case", ACCEPTED)
-def test_c5_times_within_bounds_are_accepted(case: str, timeline: Timeline):
+def test_c5_times_within_bounds_are_accepted(case: str, intake: str, timeline: Timeline):
     """The last second within each bound is accepted."""
-    assert sent(timeline, ACCEPTED[case], timeline.moment()).status == 200
+    assert accepted(sent(timeline, ACCEPTED[case], timeline.moment(), intake))
 
 
 def test_c5_the_reason_and_the_difference_of_the_clocks_are_in_the_log(timeline: Timeline):

@@ -18,6 +18,7 @@ ATTESTATION_SCOPE = "nhn:tillitsrammeverk:parameters"
 SELF_SERVICE = "nhn:selvbetjening/client"
 WARD_LIST, WARD_PATIENT = "example:ward/list", "example:ward/patient"
 EVERY_SCOPE = (PHR, PHR_DOCUMENT, ATTESTATION_SCOPE, SELF_SERVICE, WARD_LIST, WARD_PATIENT)
+CALLBACK = "https://ehr.example/callback"
 DEADLINE = 5.0
 
 T = TypeVar("T")
@@ -76,7 +77,8 @@ class Backstage:
                 "keys": [key.public.jwk for key in keys],
                 "legal_entities": ["310000019"],
                 "scopes": EVERY_SCOPE,
-                "grants": ["client_credentials"],
+                "grants": ["client_credentials", "authorization_code"],
+                "redirect_uris": [CALLBACK],
                 "attests_without_login": True,
                 **members,
             }

@@ -141,13 +141,19 @@ class Ehr:
         assert answer.error == "use_dpop_nonce", answer.body
         return str(answer.headers["DPoP-Nonce"])
 
+    def credentials(self, assertion: str) -> dict[str, str]:
+        """The parameters that say who asks."""
+        return {
+            "client_id": self.client_id,
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": assertion,
+        }
+
     def form(self, assertion: str | None = None, **fields: Any) -> dict[str, str]:
         """A good form; keyword arguments replace parameters, ``...`` removes one."""
         form: dict[str, Any] = {
             "grant_type": "client_credentials",
-            "client_id": self.client_id,
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": assertion if assertion is not None else self.assertion(details=ATTESTATION),
+            **self.credentials(assertion if assertion is not None else self.assertion(details=ATTESTATION)),
             "scope": PHR,
         }
         form |= fields

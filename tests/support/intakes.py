@@ -2,19 +2,45 @@
 
 import json
 import secrets
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from support.backstage import SELF_SERVICE
+from support.backstage import CALLBACK, SELF_SERVICE
 from support.ehr import ATTESTATION, Answer, Ehr
 from support.service import PHR
 from support.tokens import changed, compact
 from tillit.protocol.jose import SigningKey
 
 ASSERTION, PROOF, CARRIER = "client assertion", "DPoP proof", "attestation carrier"
-INTAKES = (ASSERTION, PROOF, CARRIER)
+REQUEST = "request object"
+INTAKES = (ASSERTION, PROOF, CARRIER, REQUEST)
 """The carrier is a client assertion too, but one on whose inside an access token will rest."""
 
+AT_PAR, AT_INTROSPECTION, AT_REVOCATION = (
+    f"{ASSERTION} at {place}" for place in ("PAR", "introspection", "revocation")
+)
+AUTHENTICATING = (ASSERTION, AT_PAR, AT_INTROSPECTION, AT_REVOCATION)
+"""Every endpoint at which a client authenticates; all of them take the same assertions."""
+
+_PATHS = {
+    AT_PAR: "/connect/par",
+    REQUEST: "/connect/par",
+    AT_INTROSPECTION: "/connect/introspect",
+    AT_REVOCATION: "/connect/revocation",
+}
+# A good authorization request, and a token that nobody has issued.
+PARAMETERS = {
+    "response_type": "code",
+    "redirect_uri": CALLBACK,
+    "scope": SELF_SERVICE,
+    "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+    "code_challenge_method": "S256",
+}
+_TOKEN = {"token": "nobody-has-issued-this"}
+_FIELDS: dict[str, dict[str, str]] = {AT_PAR: PARAMETERS, AT_INTROSPECTION: _TOKEN, AT_REVOCATION: _TOKEN}
+
 INVALID_CLIENT = b'{"error":"invalid_client","error_description":"Client authentication failed."}'
+Form = Mapping[str, str] | Sequence[tuple[str, str]] | bytes
 _DESCRIPTION = frozenset(chr(code) for code in range(0x20, 0x7F)) - set('"\\')
 
 
@@ -23,6 +49,8 @@ def header(intake: str, ehr: Ehr, key: SigningKey | None = None, **changes: Any)
     key = key or (ehr.dpop_key if intake == PROOF else ehr.key)
     if intake == PROOF:
         return changed({"typ": "dpop+jwt", "alg": key.alg, "jwk": key.public.bare_jwk}, changes)
+    if intake == REQUEST:
+        return changed({"typ": "oauth-authz-req+jwt", "alg": key.alg, "kid": key.kid}, changes)
     return changed({"typ": "client-authentication+jwt", "alg": key.alg, "kid": key.kid}, changes)
 
 
@@ -40,6 +68,8 @@ def claims(intake: str, ehr: Ehr, **changes: Any) -> dict[str, Any]:
         return changed(good, changes)
     good = {"iss": ehr.client_id, "sub": ehr.client_id, "aud": ehr.service.issuer, "jti": jti}
     good |= {"iat": now, "nbf": now, "exp": now + 30}
+    if intake == REQUEST:
+        good |= {"client_id": ehr.client_id, **PARAMETERS}
     if intake == CARRIER:
         good["assertion_details"] = ATTESTATION
     return changed(good, changes)
@@ -60,14 +90,43 @@ def present(ehr: Ehr, intake: str, token: str) -> Answer:
     if intake == PROOF:
         form = ehr.form(ehr.assertion(), scope=SELF_SERVICE)
         return ehr.send(form, token)
+    if intake in _PATHS:
+        return submit(ehr, intake, fields(intake, ehr, token))
     form = ehr.form(token, scope=PHR if intake == CARRIER else SELF_SERVICE)
     return ehr.send(form, ehr.proof())
+
+
+def fields(intake: str, ehr: Ehr, token: str) -> dict[str, str]:
+    """The form of a request that is good but for the given token."""
+    if intake == REQUEST:
+        return {**ehr.credentials(ehr.assertion()), "request": token}
+    if intake in _FIELDS:
+        return {**ehr.credentials(token), **_FIELDS[intake]}
+    return ehr.form(token, scope=SELF_SERVICE)
+
+
+def address(intake: str, ehr: Ehr) -> str:
+    """The endpoint that takes it."""
+    return ehr.service.issuer + _PATHS[intake] if intake in _PATHS else ehr.endpoint
+
+
+def submit(ehr: Ehr, intake: str, form: Form, *, query: str = "", **more: Any) -> Answer:
+    """Send a form to the endpoint that an intake belongs to, with a good proof where one is needed."""
+    proof = None if intake in _PATHS else ehr.proof()
+    return ehr.send(form, proof, url=address(intake, ehr) + query, **more)
+
+
+def accepted(answer: Answer) -> bool:
+    """Whether the request was taken."""
+    return answer.status in {200, 201}
 
 
 def proper_refusal(intake: str, answer: Answer) -> str | None:
     """None for the refusal that is due at an intake, else what is wrong with the answer."""
     if intake == PROOF:
         due = answer.status == 400 and answer.error == "invalid_dpop_proof" and well_formed(answer)
+    elif intake == REQUEST:
+        due = answer.status == 400 and answer.error == "invalid_request_object" and well_formed(answer)
     else:
         due = answer.status == 401 and answer.body == INVALID_CLIENT and well_formed(answer)
     return None if due else f"{answer.status} {answer.body[:200]!r}"
@@ -81,7 +140,7 @@ def refuses_all(ehr: Ehr, intake: str, tokens: dict[Any, str]) -> dict[Any, str]
         if (fault := proper_refusal(intake, present(ehr, intake, token)))
     }
     answer = present(ehr, intake, good(intake, ehr))
-    return wrong if answer.status == 200 else {**wrong, "a good token": f"{answer.status} {answer.body!r}"}
+    return wrong if accepted(answer) else {**wrong, "a good token": f"{answer.status} {answer.body!r}"}
 
 
 def well_formed(answer: Answer) -> bool:

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from support.backstage import Backstage, SwiftEhr
-from support.ehr import ASSERTION_TYPE, Answer
+from support.backstage import CALLBACK, Backstage, SwiftEhr
+from support.ehr import Answer
 from support.service import PHR, Service
 from tillit.protocol.jose import SigningKey, sign
 from tillit.protocol.pkce import challenge_of, make_verifier
@@ -17,7 +17,6 @@ from tillit_server.issuer.browser import Browser, LogIn, SendBack
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.users import User
 
-CALLBACK = "https://ehr.example/callback"
 URN = "urn:ietf:params:oauth:request_uri:"
 IDENTITY = (
     "openid",
@@ -91,9 +90,7 @@ class LoginEhr(SwiftEhr):
     def pushed_form(self, assertion: str | None = None, **fields: Any) -> dict[str, str]:
         """A good form for PAR; keyword arguments replace parameters, ``...`` removes one."""
         form: dict[str, Any] = {
-            "client_id": self.client_id,
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": assertion if assertion is not None else self.assertion(),
+            **self.credentials(assertion if assertion is not None else self.assertion()),
             **self.parameters(),
         }
         form |= fields
@@ -101,11 +98,8 @@ class LoginEhr(SwiftEhr):
 
     def signed_form(self, token: str, **fields: Any) -> dict[str, str]:
         """A form that holds a request object and nothing of the request beside it."""
-        form: dict[str, Any] = {
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self.assertion(),
-            "request": token,
-        }
+        form: dict[str, Any] = {**self.credentials(self.assertion()), "request": token}
+        del form["client_id"]
         form |= fields
         return {name: value for name, value in form.items() if value is not ...}
 
@@ -136,7 +130,6 @@ class Reception:
         ehr = self.backstage.client(
             **{
                 "grants": ["authorization_code", "refresh_token"],
-                "redirect_uris": [CALLBACK],
                 "attests_without_login": False,
                 "scopes": (*IDENTITY, *self._api_scopes()),
                 **members,

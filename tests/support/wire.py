@@ -49,8 +49,8 @@ def post(
 class Lane:
     """One connection that stays open, and hence stays with one worker process."""
 
-    def __init__(self, service: Service) -> None:
-        self._path = urlsplit(service.issuer).path + "/connect/token"
+    def __init__(self, service: Service, path: str = "/connect/token") -> None:
+        self._path = urlsplit(service.issuer).path + path
         self._connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
         self._connection.connect()
 
@@ -65,7 +65,7 @@ class Lane:
         self._connection.close()
 
     def send(self, form: Mapping[str, str] | bytes, proof: str | None) -> Answer:
-        """Send one token request."""
+        """Send one request."""
         body = form if isinstance(form, bytes) else urlencode(form).encode()
         headers = {"Content-Type": FORM} | ({} if proof is None else {"DPoP": proof})
         self._connection.request("POST", self._path, body, headers)
@@ -76,8 +76,8 @@ class Lane:
 class Race:
     """Runners that wait at a barrier, each on a connection of its own, and start at the same instant."""
 
-    def __init__(self, service: Service, runners: int) -> None:
-        self._lanes = [Lane(service) for _ in range(runners)]
+    def __init__(self, service: Service, runners: int, path: str = "/connect/token") -> None:
+        self._lanes = [Lane(service, path) for _ in range(runners)]
 
     def __enter__(self) -> Self:
         return self
@@ -86,13 +86,13 @@ class Race:
         for lane in self._lanes:
             lane.close()
 
-    def run(self, requests: Sequence[tuple[bytes, str]]) -> list[Answer]:
+    def run(self, requests: Sequence[tuple[bytes, str | None]]) -> list[Answer]:
         """Send one request from every runner at once, and give the answers."""
         assert len(requests) == len(self._lanes)
         barrier = threading.Barrier(len(requests))
         answers: list[Answer] = []
 
-        def go(lane: Lane, form: bytes, proof: str) -> None:
+        def go(lane: Lane, form: bytes, proof: str | None) -> None:
             barrier.wait(20)
             answers.append(lane.send(form, proof))
 
