@@ -196,6 +196,7 @@ class _LoginServer(_Server):
             "id_token": self.id_token(value, None if refreshed else self.logged_in.nonce),
             "refresh_token": self.refresh_tokens[-1],
             "rt_expires_in": 3600,
+            "scope": form.get("scope", " ".join(self.logged_in.scope)),
             **members,
         }
         return super().granted(headers=headers, access_token=value, **members)

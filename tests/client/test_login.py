@@ -50,13 +50,39 @@ def test_every_login_is_new(logins):
 
 def test_a_login_opens_a_session(logins):
     """PAR, browser, callback, code: the session knows who logged in and has its first token."""
-    session = logins.log_in()
+    session = logins.log_in(resource="nhn:phr")
 
     assert (session.person, session.claims["sid"]) == (PRACTITIONER, "s-1")
     assert session.token().value == "token-1"
-    assert logins.server.forms[0]["resource"] == "nhn:phr"
+    assert (logins.server.forms[0]["resource"], "scope" in logins.server.forms[0]) == ("nhn:phr", False)
     assert logins.server.token_requests == 1
     assert "open" in repr(session)
+
+
+def test_the_first_token_opens_no_api(logins):
+    """Where nothing else is said, the first token speaks of the person alone: APIs come with their patients."""
+    session = logins.log_in()
+
+    assert logins.server.forms[0]["scope"] == "openid profile offline_access helseid://scopes/identity/pid"
+    assert "resource" not in logins.server.forms[0]
+    assert session.userinfo()
+    assert logins.server.token_requests == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "begun", "resource"),
+    [
+        ({"scope": "openid nhn:phr/read"}, {}, "nhn:phr"),
+        ({"scope": "openid nhn:phr/read", "resources": ()}, {}, None),
+        ({}, {"attestation": ATTESTATION}, "nhn:phr"),
+    ],
+)
+def test_a_first_token_that_must_do(logins, settings, begun, resource):
+    """A login that cannot go on, or is one patient's, begins with a token for its first API."""
+    session = logins.log_in(login=logins.make_login(**settings), **begun)
+
+    assert (logins.server.forms[0].get("resource"), "scope" in logins.server.forms[0]) == (resource, False)
+    assert session.token().value == "token-1"
 
 
 def test_every_way_to_sign(make_logins):

@@ -23,7 +23,7 @@ def refused(kind, act, *arguments, **keywords):
 
 def test_a_token_for_each_api(logins):
     """Each API has a token of its own, kept until shortly before it expires."""
-    session = logins.log_in()
+    session = logins.log_in(resource="nhn:phr")
     seen = []
     for logins.now in (NOW, NOW + 589, NOW + 591):
         seen.append((session.token().value, session.token(resource="nhn:kj").value))
@@ -34,7 +34,7 @@ def test_a_token_for_each_api(logins):
 
 def test_a_token_may_hold_less(logins):
     """A narrower scope is asked for, and its token is another one."""
-    session = logins.log_in()
+    session = logins.log_in(resource="nhn:phr")
 
     assert session.token(scope="nhn:phr/read").scope == ("nhn:phr/read",)
     assert session.token(scope="nhn:phr/read").value == "token-2"
@@ -43,11 +43,14 @@ def test_a_token_may_hold_less(logins):
 
 def test_refreshing_is_asked_for(logins):
     """`refresh` gets a new token however good the old one is."""
-    session = logins.log_in()
+    session = logins.log_in(resource="nhn:phr")
 
     assert session.refresh().value == "token-2"
     assert session.token().value == "token-2"
-    assert logins.server.forms[1]["refresh_token"] == "refresh-1"
+    assert (logins.server.forms[1]["refresh_token"], logins.server.forms[1]["resource"]) == (
+        "refresh-1",
+        "nhn:phr",
+    )
 
 
 @pytest.mark.parametrize("rotate", [False, True])
@@ -147,7 +150,7 @@ def test_without_a_refresh_token(logins):
     granted = logins.server.granted
     logins.server.granted = lambda **more: granted(**{**more, "refresh_token": ...})
     session = logins.log_in()
-    assert session.token().value == "token-1"
+    assert session.userinfo()
 
     assert refused(NotSent, session.token, resource="nhn:kj").code == NotSent.NO_REFRESH_TOKEN
     session.end()
@@ -181,6 +184,19 @@ def test_userinfo_is_about_the_same_person(logins):
     assert (request.method, request.url) == ("GET", f"{ISSUER}/connect/userinfo")
     logins.server.pages = {"userinfo": [Response(200, (), json.dumps({"sub": "other"}).encode())]}
     assert refused(BadAnswer, session.userinfo).code == BadAnswer.ANOTHER_SUBJECT
+
+
+def test_userinfo_gets_a_token_of_its_own(logins):
+    """When no kept token speaks of the person, one that does and nothing else is got."""
+    session = logins.log_in(resource="nhn:phr")
+    logins.now = NOW + 600
+    session.userinfo()
+    session.userinfo()
+
+    assert logins.server.forms[1]["scope"].split()[0] == "openid"
+    assert "resource" not in logins.server.forms[1]
+    assert "nhn:phr/read" not in logins.server.forms[1]["scope"]
+    assert logins.server.token_requests == 2
 
 
 @pytest.mark.parametrize(
@@ -234,7 +250,7 @@ def test_the_end_forgets_and_revokes(logins):
         context.token,
     ):
         assert refused(NotSent, act).code == NotSent.SESSION_ENDED
-    assert (session._tokens, session._refresh_token, session._id_token) == ({}, None, None)
+    assert (session._tokens, session._grant._refresh_token, session._grant._id_token) == ({}, None, None)
     assert "ended" in repr(session)
     session.end()
     assert len(logins.server.revoked) == 1
@@ -258,6 +274,7 @@ def test_another_process_goes_on(logins):
     assert "token-1" not in json.dumps({**kept, "id_token": None})
     assert (resumed.person, resumed.subject, resumed.attested) == (PRACTITIONER, session.subject, True)
     assert resumed.token().value == "token-2"
+    assert logins.server.forms[-1]["resource"] == "nhn:phr"
     assert resumed.userinfo()["sub"] == session.subject
 
 

@@ -11,6 +11,7 @@ from tillit.attestation.wire import ATTESTATION_TYPE, to_claim
 from tillit.client.attesting import Attest, Details, attest
 from tillit.client.client import Client
 from tillit.client.errors import BadAnswer, ClientError, NotSent, ServerRefused
+from tillit.client.grant import OFFLINE_ACCESS, OPENID, Grant, identity_scope
 from tillit.client.id_tokens import IdTokens
 from tillit.client.session import PERSON, Session
 from tillit.client.token_request import (
@@ -58,7 +59,7 @@ class Login:
         id_token_algorithms: Collection[str] = ALGORITHMS,
         **defaults: str,
     ) -> None:
-        if "openid" not in scope.split():
+        if OPENID not in scope.split():
             raise ValueError("scope: openid is needed to know who has logged in")
         self._client = client
         self._redirect_uri = redirect_uri
@@ -126,24 +127,28 @@ class Login:
         """Take the callback of a login that was begun, and open the session.
 
         `person` says who is logged in at the EHR: it must be who has logged in at the issuer (ATT-9), or what
-        came is revoked. The first token is for `resource`, by default the first of the login's. Raises
-        `BadAnswer` when the callback is not the answer to this login or another person has logged in,
+        came is revoked. The first token is for `resource`. Without one it is for userinfo alone, if the login
+        can go on from there: then each API gets its token when it is needed, with an attestation where it
+        demands one.
+
+        Raises `BadAnswer` when the callback is not the answer to this login or another person has logged in,
         `ServerRefused` when the issuer refused, in the browser (`access_denied`, `login_required`) or at the
         token endpoint, `NotSent` or `Unreachable`.
         """
         wire = self._client.wire
         if pending["jkt"] != wire.dpop_key.public.thumbprint:
             raise NotSent(NotSent.ANOTHER_KEY, "the login was begun with another proof key")
-        resource = resource or next(iter(self._resources), None)
+        resource, scope = self._first_target(resource, attested=pending["attested"])
         fields = [
             ("grant_type", AUTHORIZATION_CODE),
             ("code", self._code(pending, parameters)),
             ("redirect_uri", self._redirect_uri),
             ("code_verifier", pending["verifier"]),
-            *target_fields(None, resource),
+            *target_fields(scope, resource),
         ]
         asked_at = self._client.clock()
-        granted = read_grant_response(wire.post("token_endpoint", fields), scope=self._scope, now=asked_at)
+        answer = wire.post("token_endpoint", fields)
+        granted = read_grant_response(answer, scope=scope or self._scope, now=asked_at)
         id_token = self._id_tokens.check(
             granted.id_token,
             nonce=pending["nonce"],
@@ -164,21 +169,19 @@ class Login:
             with contextlib.suppress(ClientError):
                 session.end()
             raise BadAnswer(BadAnswer.ANOTHER_PERSON, "not the person who is logged in here")
-        session.keep(granted.token)
+        session.keep(granted.token, resource=resource, scope=scope)
         return session
 
     def resume(self, value: Mapping[str, Any]) -> Session:
         """Open a session again from `Session.to_json`, which is trusted: nothing is checked again."""
-        return Session(
-            self._client,
-            self._id_tokens,
-            claims=value["claims"],
-            id_token=value["id_token"],
-            refresh_token=value["refresh_token"],
-            scope=value["scope"],
-            resource=value["resource"],
-            attested=value["attested"],
-        )
+        grant = Grant(self._client.wire, self._id_tokens, value)
+        return Session(self._client, grant, value["resource"])
+
+    def _first_target(self, resource: str | None, *, attested: bool) -> tuple[str | None, str | None]:
+        """Resource and scope of the first token; a server that knows no scope in that request ignores it."""
+        if resource is None and not attested and OFFLINE_ACCESS in self._scope.split():
+            return None, identity_scope(self._scope)
+        return resource or next(iter(self._resources), None), None
 
     def _details(self, source: Attest | None, others: Details, now: float) -> list[dict[str, Any]]:
         details = [dict(other) for other in others]

@@ -10,15 +10,8 @@ from tillit.client.attesting import Attest, Details, attest, to_details
 from tillit.client.client import Client
 from tillit.client.context import Context
 from tillit.client.errors import BadAnswer, NotSent
-from tillit.client.id_tokens import IdTokens
-from tillit.client.token_request import (
-    REFRESH_TOKEN,
-    Granted,
-    Token,
-    read_grant_response,
-    read_object,
-    target_fields,
-)
+from tillit.client.grant import OPENID, Grant, identity_scope
+from tillit.client.token_request import Token, read_object
 from tillit.outbound.transport import Response
 from tillit.protocol.authorization_response import redirect_location
 
@@ -29,40 +22,31 @@ PERSON = "helseid://claims/identity/pid"
 class Session:
     """A practitioner who has logged in at the issuer. Made by `Login.finish`; threads may share it.
 
-    `subject` is the issuer's name for the person, `person` the national number where the login tells it,
-    `claims` all that the ID token says. Tokens are got with the refresh token, one request at a time, and
-    kept until shortly before they expire.
+    Tokens are got with the refresh token, one request at a time, and kept until shortly before they expire.
 
     A login that carries its attestation is itself one patient's context: every token rests on it, and leaving
     the patient means `end`. Otherwise each patient gets a `patient_context`.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        id_tokens: IdTokens,
-        *,
-        claims: Mapping[str, Any],
-        id_token: str,
-        refresh_token: str | None,
-        scope: str,
-        resource: str | None,
-        attested: bool,
-    ) -> None:
-        self.claims = claims
-        self.attested = attested
+    def __init__(self, client: Client, grant: Grant, resource: str | None) -> None:
         self._client = client
-        self._id_tokens = id_tokens
-        self._id_token: str | None = id_token
-        self._refresh_token = refresh_token
-        self._scope = scope
+        self._grant = grant
         self._resource = resource
         self._tokens: dict[tuple[str | None, str | None], Token] = {}
-        self._ended = False
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
-        return f"<Session {'ended' if self._ended else 'open'}>"
+        return f"<Session {'ended' if self._grant.ended else 'open'}>"
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All that the ID token of the login says."""
+        return self._grant.claims
+
+    @property
+    def attested(self) -> bool:
+        """Whether the login carries its attestation."""
+        return self._grant.attested
 
     @property
     def subject(self) -> str:
@@ -92,15 +76,16 @@ class Session:
         """Give a token for one API without a new attestation, a kept one while it is good.
 
         `resource` is one of those the login asked for, by default the one it was finished for; `scope` may
-        ask for less. Raises as `fetch_token` does.
+        ask for less, and names the API where `resource` does not. Raises as `fetch_token` does.
         """
-        target = (resource or self._resource, scope)
+        if resource is None and scope is None:
+            resource = self._resource
         with self._lock:
             self._require_open()
-            token = self._tokens.pop(target, None)
-            if token is None or self.clock() >= token.expires_at - self.margin:
-                token = self.fetch_token(resource=target[0], scope=scope)
-            self._tokens[target] = token
+            token = self._tokens.pop((resource, scope), None)
+            if token is None or not self._serves(token):
+                token = self.fetch_token(resource=resource, scope=scope)
+            self._tokens[resource, scope] = token
             return token
 
     def refresh(self) -> Token:
@@ -161,23 +146,7 @@ class Session:
         """
         if attestation is not None:
             self._require_unattested()
-        # One at a time: a refresh token that is exchanged for a new one must not be used twice.
-        with self._lock:
-            self._require_open()
-            if self._refresh_token is None:
-                raise NotSent(NotSent.NO_REFRESH_TOKEN, "offline_access was not granted to this login")
-            fields = [
-                ("grant_type", REFRESH_TOKEN),
-                ("refresh_token", self._refresh_token),
-                *target_fields(scope, resource),
-            ]
-            asked_at = self.clock()
-            answer = self._client.wire.post(
-                "token_endpoint", fields, details=to_details(attestation, details)
-            )
-            granted = read_grant_response(answer, scope=scope or self._scope, now=asked_at)
-            self._take_over(granted)
-            return granted.token
+        return self._grant.refresh(scope=scope, resource=resource, details=to_details(attestation, details))
 
     def request(
         self,
@@ -192,12 +161,15 @@ class Session:
         return self._client.request(method, url, token, headers=headers, body=body)
 
     def userinfo(self) -> Mapping[str, Any]:
-        """Ask the issuer about the person (OpenID Connect Core §5.3), with the token of the login.
+        """Ask the issuer about the person (OpenID Connect Core §5.3).
 
-        Raises `BadAnswer` when the answer is about somebody else, and as `token` does.
+        Any token of this session serves that speaks of the person; without one, a token for nothing else is
+        got. Raises `BadAnswer` when the answer is about somebody else, and as `token` does.
         """
         url = self._client.wire.discovery.endpoint("userinfo_endpoint")
-        answer = self.request("GET", url, self.token(), headers=(("Accept", "application/json"),))
+        answer = self.request(
+            "GET", url, self._token_about_person(), headers=(("Accept", "application/json"),)
+        )
         about = read_object(answer)
         if about.get("sub") != self.subject:
             raise BadAnswer(BadAnswer.ANOTHER_SUBJECT, "the subject is not that of the ID token")
@@ -209,9 +181,7 @@ class Session:
         It names the session by its ID token, so that the issuer need not ask. Nothing is forgotten here:
         that is `end`. Raises `NotSent` when the session has ended.
         """
-        with self._lock:
-            self._require_open()
-            parameters = {"id_token_hint": self._id_token or "", "client_id": self._client.client_id}
+        parameters = {"id_token_hint": self._grant.id_token(), "client_id": self._client.client_id}
         if post_logout_redirect_uri is not None:
             parameters["post_logout_redirect_uri"] = post_logout_redirect_uri
         if state is not None:
@@ -224,9 +194,8 @@ class Session:
         Everything is forgotten whatever the issuer says. Raises `ServerRefused`, `BadAnswer` or
         `Unreachable`.
         """
+        refresh_token = self._grant.end()
         with self._lock:
-            refresh_token, self._ended = self._refresh_token, True
-            self._refresh_token = self._id_token = None
             self._tokens.clear()
         if refresh_token is not None:
             self._client.revoke(refresh_token)
@@ -236,34 +205,23 @@ class Session:
 
         Access tokens stay here. Where the issuer exchanges refresh tokens, only one process may go on.
         """
+        return {**self._grant.to_json(), "resource": self._resource}
+
+    def keep(self, token: Token, *, resource: str | None, scope: str | None) -> None:
+        """Keep the token that came with the login, as an answer to `token` with these arguments."""
+        self._tokens[resource, scope] = token
+
+    def _token_about_person(self) -> Token:
         with self._lock:
             self._require_open()
-            return {
-                "claims": dict(self.claims),
-                "id_token": self._id_token,
-                "refresh_token": self._refresh_token,
-                "scope": self._scope,
-                "resource": self._resource,
-                "attested": self.attested,
-            }
+            kept = (token for token in self._tokens.values() if OPENID in token.scope and self._serves(token))
+            return next(kept, None) or self.token(scope=identity_scope(self._grant.scope))
 
-    def keep(self, token: Token) -> None:
-        """Keep the token that came with the login, for the API it was finished for."""
-        self._tokens[self._resource, None] = token
-
-    def _take_over(self, granted: Granted) -> None:
-        """Go on with what the answer brings; an ID token must be of the same login (OIDC Core §12.2)."""
-        if granted.id_token is not None:
-            fresh = self._id_tokens.check(granted.id_token, access_token=granted.token.value).claims
-            logged_in = self.claims.get("auth_time")
-            if fresh["sub"] != self.subject or fresh.get("auth_time", logged_in) != logged_in:
-                raise BadAnswer(BadAnswer.BAD_ID_TOKEN, "not of the same login")
-            self._id_token = granted.id_token
-        if granted.refresh_token is not None:
-            self._refresh_token = granted.refresh_token
+    def _serves(self, token: Token) -> bool:
+        return self.clock() < token.expires_at - self.margin
 
     def _require_open(self) -> None:
-        if self._ended:
+        if self._grant.ended:
             raise NotSent(NotSent.SESSION_ENDED, "the session has ended")
 
     def _require_unattested(self) -> None:
