@@ -7,6 +7,7 @@ import pytest
 
 from support.browser import NO_BROWSER
 from support.ehr import Ehr
+from support.foreign_programs import NOT_HERE
 from support.service import Service
 
 
@@ -31,7 +32,7 @@ def frozen_service(tmp_path: Path) -> Iterator[Service]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests were not run for want of a browser, and how to get one."""
+    """Say how many tests were not run for want of a browser or another language, and how to get them."""
     skipped = terminalreporter.stats.get("skipped", [])
     missed = sum(NO_BROWSER in str(report.longrepr) for report in skipped)
     if missed:
@@ -39,4 +40,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{missed} browser tests were NOT RUN: there is no Chromium here. "
             "`make browser` gets Debian's; then run the tests again."
+        )
+    foreign = sum(NOT_HERE in str(report.longrepr) for report in skipped)
+    if foreign:
+        terminalreporter.section("foreign clients", sep="!", red=True, bold=True)
+        terminalreporter.write_line(
+            f"{foreign} tests with clients in other languages were NOT RUN. "
+            "They need Node.js 20 and npm, a JDK 17 and Maven, and Go 1.24; then run the tests again."
         )

@@ -25,13 +25,14 @@ EXAMPLES = ROOT / "docs/examples"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tillit-tests"
 BUILD_SECONDS = 600
 PATIENCE = 60.0
+NOT_HERE = "a foreign client is not run here: "
 
 
 def need(*tools: str) -> None:
     """Skip, and say so, on a machine without the tools."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing:
-        pytest.skip(f"not run here: {', '.join(missing)} is not on this machine")
+        pytest.skip(f"{NOT_HERE}{', '.join(missing)} is not on this machine")
 
 
 def built(name: str, sources: Iterable[Path], base: Path, command: Sequence[str]) -> Path:
