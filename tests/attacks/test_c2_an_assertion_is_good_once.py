@@ -9,7 +9,16 @@ import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, Timeline, eventually
 from support.ehr import Answer, Ehr
-from support.intakes import ASSERTION, PROOF, proper_refusal
+from support.intakes import (
+    ASSERTION,
+    AUTHENTICATING,
+    PROOF,
+    accepted,
+    fields,
+    present,
+    proper_refusal,
+    submit,
+)
 from support.service import Service
 from support.wire import Lane
 
@@ -19,6 +28,16 @@ pytestmark = pytest.mark.xdist_group("timeline")
 def replay(ehr: Ehr, assertion: str) -> Answer:
     """The same assertion in a request that is new in everything else."""
     return ehr.send(ehr.form(assertion, scope=SELF_SERVICE), ehr.proof())
+
+
+@pytest.mark.parametrize("second", AUTHENTICATING)
+@pytest.mark.parametrize("first", AUTHENTICATING)
+def test_c2_an_assertion_is_good_once_at_all_endpoints_together(first: str, second: str, attacker: SwiftEhr):
+    """What was accepted at one endpoint is refused at that one and at every other."""
+    assertion = attacker.assertion()
+    assert accepted(present(attacker, first, assertion))
+    assert proper_refusal(second, present(attacker, second, assertion)) is None
+    assert accepted(present(attacker, second, attacker.assertion()))
 
 
 @pytest.mark.parametrize("later", [0, 1, 59, 60, 65, 66, 3600])
@@ -72,6 +91,17 @@ def test_c2_d2_d8_a_restart_forgets_nothing(mortal: tuple[Service, Ehr]):
         assert proper_refusal(PROOF, answer) is None
         form = ehr.form(ehr.assertion(), scope=SELF_SERVICE)
         assert ehr.send(form, ehr.proof(nonce=nonce)).status == 200
+
+
+@pytest.mark.parametrize("intake", AUTHENTICATING)
+def test_c2_an_assertion_beside_another_fault_was_not_spent(intake: str, attacker: SwiftEhr):
+    """At every endpoint a request that fails for another reason leaves its assertion good."""
+    assertion = attacker.assertion()
+    good = fields(intake, attacker, assertion)
+    for name in good.keys() & {"grant_type", "redirect_uri", "token"}:
+        broken = {key: value for key, value in good.items() if key != name}
+        assert submit(attacker, intake, broken).error == "invalid_request"
+    assert accepted(submit(attacker, intake, good))
 
 
 def test_c2_a_refused_assertion_was_not_spent(attacker: SwiftEhr):

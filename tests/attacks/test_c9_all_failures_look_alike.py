@@ -4,20 +4,22 @@ import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
 from support.ehr import Answer, Ehr
-from support.intakes import INVALID_CLIENT, well_formed
+from support.intakes import AUTHENTICATING, INVALID_CLIENT, address, fields, well_formed
 from support.tokens import compact
 from tillit.protocol.jose import generate_key
 
 VARYING = {"date", "error-id"}
 
 
-def asked(ehr: Ehr, assertion: str | None = None) -> Answer:
-    return ehr.send(ehr.form(assertion or ehr.assertion(), scope=SELF_SERVICE), "no proof")
+@pytest.fixture(scope="module", params=AUTHENTICATING)
+def failures(request: pytest.FixtureRequest, backstage: Backstage) -> dict[str, Answer]:
+    """Every way in which authentication fails at an endpoint, and its answer."""
+    intake: str = request.param
 
+    def asked(ehr: Ehr, assertion: str | None = None) -> Answer:
+        form = fields(intake, ehr, assertion or ehr.assertion())
+        return ehr.send(form, "no proof", url=address(intake, ehr))
 
-@pytest.fixture(scope="module")
-def failures(backstage: Backstage) -> dict[str, Answer]:
-    """Every way in which authentication fails, and its answer."""
     good, disabled = backstage.client(), backstage.client()
     backstage.set_disabled(disabled.client_id, disabled=True)
     old, mine, theirs = generate_key("ES256"), generate_key("ES256", "one"), generate_key("ES256", "one")
