@@ -50,7 +50,7 @@ def test_every_login_is_new(logins):
 
 def test_a_login_opens_a_session(logins):
     """PAR, browser, callback, code: the session knows who logged in and has its first token."""
-    session = logins.log_in(resource="nhn:phr")
+    session = logins.log_in()
 
     assert (session.person, session.claims["sid"]) == (PRACTITIONER, "s-1")
     assert session.token().value == "token-1"
@@ -60,8 +60,8 @@ def test_a_login_opens_a_session(logins):
 
 
 def test_the_first_token_opens_no_api(logins):
-    """Where nothing else is said, the first token speaks of the person alone: APIs come with their patients."""
-    session = logins.log_in()
+    """A login that names no API begins with a token about the person alone: APIs come with their patients."""
+    session = logins.log_in(login=logins.make_login(resources=()))
 
     assert logins.server.forms[0]["scope"] == "openid profile offline_access helseid://scopes/identity/pid"
     assert "resource" not in logins.server.forms[0]
@@ -74,11 +74,13 @@ def test_the_first_token_opens_no_api(logins):
     [
         ({"scope": "openid nhn:phr/read"}, {}, "nhn:phr"),
         ({"scope": "openid nhn:phr/read", "resources": ()}, {}, None),
+        ({}, {}, "nhn:phr"),
         ({}, {"attestation": ATTESTATION}, "nhn:phr"),
+        ({"resources": ()}, {"attestation": ATTESTATION}, None),
     ],
 )
 def test_a_first_token_that_must_do(logins, settings, begun, resource):
-    """A login that cannot go on, or is one patient's, begins with a token for its first API."""
+    """A login that names APIs, cannot go on, or is one patient's, begins with a token for its first API."""
     session = logins.log_in(login=logins.make_login(**settings), **begun)
 
     assert (logins.server.forms[0].get("resource"), "scope" in logins.server.forms[0]) == (resource, False)
@@ -323,6 +325,13 @@ def test_another_process_with_another_proof_key(logins):
     assert (
         refused(NotSent, login.finish, pending, logins.server.browser(url), person=None).code == "another_key"
     )
+
+
+def test_the_first_token_may_be_for_any_of_the_apis(logins):
+    """The API of the first token may be named when the login is finished."""
+    session = logins.log_in(resource="nhn:kj")
+
+    assert (session.token().value, logins.server.forms[0]["resource"]) == ("token-1", "nhn:kj")
 
 
 def test_who_has_logged_in_must_be_asked_for(logins):

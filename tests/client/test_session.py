@@ -186,17 +186,20 @@ def test_userinfo_is_about_the_same_person(logins):
     assert refused(BadAnswer, session.userinfo).code == BadAnswer.ANOTHER_SUBJECT
 
 
-def test_userinfo_gets_a_token_of_its_own(logins):
-    """When no kept token speaks of the person, one that does and nothing else is got."""
-    session = logins.log_in(resource="nhn:phr")
+@pytest.mark.parametrize("resources", [("nhn:phr",), ()])
+def test_userinfo_gets_a_token_of_its_own(logins, resources):
+    """When no kept token speaks of the person any more, another is got: for no API, or for the login's first."""
+    session = logins.log_in(login=logins.make_login(resources=resources))
     logins.now = NOW + 600
     session.userinfo()
     session.userinfo()
 
-    assert logins.server.forms[1]["scope"].split()[0] == "openid"
-    assert "resource" not in logins.server.forms[1]
-    assert "nhn:phr/read" not in logins.server.forms[1]["scope"]
     assert logins.server.token_requests == 2
+    if resources:
+        assert logins.server.forms[1]["resource"] == "nhn:phr"
+    else:
+        assert logins.server.forms[1]["scope"] == logins.server.forms[0]["scope"]
+        assert "nhn:phr/read" not in logins.server.forms[1]["scope"]
 
 
 @pytest.mark.parametrize(

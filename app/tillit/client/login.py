@@ -40,9 +40,10 @@ Callback = Mapping[str, str] | Iterable[tuple[str, str]] | str
 class Login:
     """How practitioners of one EHR log in. Made of its `Client`; threads may share it.
 
-    `scope` must hold `openid`, and `offline_access` for more than the first token; `resources` are the APIs
-    that tokens will be asked for. With `signed`, requests are signed objects (RFC 9101) also when they carry
-    no attestation. `defaults` are further parameters of every request, such as `acr_values`.
+    `scope` must hold `openid`, and `offline_access` for more than the first token. `resources`, if there are
+    any, are the only APIs that tokens may be asked for (RFC 8707 §2.1). With `signed`, requests are signed
+    objects (RFC 9101) also when they carry no attestation. `defaults` are further parameters of every
+    request, such as `acr_values`.
 
     Every request is pushed and bound to the client's proof key, so that processes which begin and finish each
     other's logins need the same `dpop_key`.
@@ -127,9 +128,9 @@ class Login:
         """Take the callback of a login that was begun, and open the session.
 
         `person` says who is logged in at the EHR: it must be who has logged in at the issuer (ATT-9), or what
-        came is revoked. The first token is for `resource`. Without one it is for userinfo alone, if the login
-        can go on from there: then each API gets its token when it is needed, with an attestation where it
-        demands one.
+        came is revoked. The first token is for `resource`, by default the first of the login's. A login that
+        names none, but can go on from there, begins with a token for userinfo alone: each API gets its own
+        when it is needed, with an attestation where it demands one.
 
         Raises `BadAnswer` when the callback is not the answer to this login or another person has logged in,
         `ServerRefused` when the issuer refused, in the browser (`access_denied`, `login_required`) or at the
@@ -179,9 +180,10 @@ class Login:
 
     def _first_target(self, resource: str | None, *, attested: bool) -> tuple[str | None, str | None]:
         """Resource and scope of the first token; a server that knows no scope in that request ignores it."""
+        resource = resource or next(iter(self._resources), None)
         if resource is None and not attested and OFFLINE_ACCESS in self._scope.split():
             return None, identity_scope(self._scope)
-        return resource or next(iter(self._resources), None), None
+        return resource, None
 
     def _details(self, source: Attest | None, others: Details, now: float) -> list[dict[str, Any]]:
         details = [dict(other) for other in others]
