@@ -179,7 +179,7 @@ async function logInWithoutBrowser(start) {
       if (url.href.startsWith(settings['redirect-uri'])) return url
     } else {
       const page = await response.text()
-      const [, action] = page.match(/<form method="post" action="([^"]+)" id="other">/) ?? []
+      const [, action] = page.match(/<form method="post" action="([^"]+)" id="other"/) ?? []
       if (!action) throw new Error(`no login form at ${url}: ${response.status} ${page}`)
       const hidden = page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)">/g)
       const form = new URLSearchParams([...hidden].map(([, name, value]) => [name, value]))

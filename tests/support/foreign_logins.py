@@ -65,7 +65,9 @@ class ForeignBrowser:
                 response = self._get(url)
             else:
                 form = re.search(
-                    r'<form method="post" action="([^"]+)" id="other">(.*?)</form>', response.text, re.DOTALL
+                    r'<form method="post" action="([^"]+)" id="other"[^>]*>(.*?)</form>',
+                    response.text,
+                    re.DOTALL,
                 )
                 assert form, f"{response.status_code} {response.url}: {response.text}"
                 hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form[2])
