@@ -149,13 +149,26 @@ def test_14_a_go_client_of_2021_is_turned_away_elsewhere(profile: str, backstage
     assert [(answer.status, answer.error) for answer in tries] == [(401, "invalid_client")] * 2
 
 
-@pytest.mark.parametrize("basic", ["{id}:secret", "somebody-else:", ":", "{id}", "\xff:"])
+@pytest.mark.parametrize("basic", ["somebody-else:", ":", "{id}", "\xff:"])
 def test_14_only_an_empty_secret_of_the_same_client_is_overlooked(basic: str, backstage: Backstage):
-    """A secret, another client or no Basic header at all is refused, and the assertion is good afterwards."""
+    """Another client or no Basic header at all is refused, and the assertion is good afterwards."""
     client = registered(GoShaped, backstage, profile="legacy")
     form = client.form(client.assertion(), SELF_SERVICE)
     octets = basic.format(id=client.client_id).encode("latin-1")
     for header in ("Basic " + b64encode(octets).decode(), f"Bearer {client.client_id}:", "Basic *"):
         refused = client.post(form, None, Authorization=header)
         assert (refused.status, refused.error) == (401, "invalid_client")
+    assert client.post(form, None).status == 200
+
+
+def test_14_a_secret_beside_an_assertion_is_told_to_its_client_alone(backstage: Backstage):
+    """A legacy client hears `invalid_request`; who has no good assertion hears what everybody hears."""
+    client = registered(GoShaped, backstage, profile="legacy")
+    header = "Basic " + b64encode(f"{client.client_id}:secret".encode()).decode()
+    form = client.form(client.assertion(), SELF_SERVICE)
+    refused = client.post(form, None, Authorization=header)
+    assert (refused.status, refused.error) == (400, "invalid_request")
+    forged = client.form(client.assertion()[:-6] + "AAAAAA", SELF_SERVICE)
+    refused = client.post(forged, None, Authorization=header)
+    assert (refused.status, refused.error) == (401, "invalid_client")
     assert client.post(form, None).status == 200

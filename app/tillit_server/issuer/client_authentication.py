@@ -7,7 +7,7 @@ from functools import cache
 from urllib.parse import unquote_plus
 
 from tillit.protocol.client_assertion import ASSERTION_TYPE, Assertion, check_assertion, read_assertion
-from tillit.protocol.errors import OAuthError, invalid_client
+from tillit.protocol.errors import OAuthError, invalid_client, invalid_request
 from tillit.protocol.gate import UnverifiedJWS
 from tillit.protocol.jose import PublicKey, generate_key, verify_bytes
 from tillit.protocol.key_quality import MIN_RSA_BITS
@@ -31,12 +31,13 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
     """The client that signed the assertion of ``request``.
 
     Every refusal has the same body; the reason is in the detail, for the log (RFC 6749 §5.2).
-    Raises ``OAuthError`` ``invalid_client``.
+    Raises ``OAuthError`` ``invalid_client``, and ``invalid_request`` to a client of the legacy profile that
+    sends a secret beside a good assertion.
     """
     form = request.form
-    named = None if request.authorization is None else _named_without_secret(request.authorization)
+    basic = None if request.authorization is None else _basic(request.authorization)
     # RFC 6749 §2.3: one method of authentication per request
-    if (request.authorization is not None and named is None) or "client_secret" in form:
+    if (request.authorization is not None and basic is None) or "client_secret" in form:
         raise _two_methods()
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise invalid_client("client_assertion_type is not jwt-bearer", pointer="client_assertion_type")
@@ -65,16 +66,19 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
             reason = "unknown client" if client is None else "the client is disabled"
             raise invalid_client(reason, pointer="client_assertion.iss") from error
         raise
-    if named is not None:
-        # Judged last, so that time does not tell which client has the tolerance (threat C9).
+    if basic is not None:
+        # Judged last, so that nobody but the client learns that it has the tolerance (threat C9).
+        named, secret = basic
         if named != judged_as.id or not judged_as.profile.empty_basic_header:
             raise _two_methods()
+        if secret:
+            raise invalid_request("Authorization: a secret beside a client assertion")
         assertion = replace(assertion, tolerances_used=(*assertion.tolerances_used, "empty_basic_header"))
     return AuthenticatedClient(judged_as, assertion)
 
 
-def _named_without_secret(authorization: str) -> str | None:
-    """The client that a Basic header names without a secret, which proves nothing (RFC 6749 §2.3.1)."""
+def _basic(authorization: str) -> tuple[str, str] | None:
+    """The client that a Basic header names, and the secret, which proves nothing here (RFC 6749 §2.3.1)."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -82,7 +86,7 @@ def _named_without_secret(authorization: str) -> str | None:
         name, colon, secret = b64decode(value, validate=True).decode("ascii").partition(":")
     except (NotBase64, ValueError):
         return None
-    return unquote_plus(name) if name and colon and not secret else None
+    return (unquote_plus(name), secret) if name and colon else None
 
 
 def _two_methods() -> OAuthError:
