@@ -50,7 +50,7 @@ def test_every_login_is_new(logins):
 
 def test_a_login_opens_a_session(logins):
     """PAR, browser, callback, code: the session knows who logged in and has its first token."""
-    session = logins.log_in()
+    session = logins.log_in(resource="nhn:phr")
 
     assert (session.person, session.claims["sid"]) == (PRACTITIONER, "s-1")
     assert session.token().value == "token-1"
@@ -60,8 +60,8 @@ def test_a_login_opens_a_session(logins):
 
 
 def test_the_first_token_opens_no_api(logins):
-    """A login that names no API begins with a token about the person alone: APIs come with their patients."""
-    session = logins.log_in(login=logins.make_login(resources=()))
+    """Unless told otherwise a login begins with a token about the person alone: APIs come with their patients."""
+    session = logins.log_in()
 
     assert logins.server.forms[0]["scope"] == "openid profile offline_access helseid://scopes/identity/pid"
     assert "resource" not in logins.server.forms[0]
@@ -74,13 +74,12 @@ def test_the_first_token_opens_no_api(logins):
     [
         ({"scope": "openid nhn:phr/read"}, {}, "nhn:phr"),
         ({"scope": "openid nhn:phr/read", "resources": ()}, {}, None),
-        ({}, {}, "nhn:phr"),
         ({}, {"attestation": ATTESTATION}, "nhn:phr"),
         ({"resources": ()}, {"attestation": ATTESTATION}, None),
     ],
 )
 def test_a_first_token_that_must_do(logins, settings, begun, resource):
-    """A login that names APIs, cannot go on, or is one patient's, begins with a token for its first API."""
+    """A login that cannot go on, or is one patient's, begins with a token for its first API."""
     session = logins.log_in(login=logins.make_login(**settings), **begun)
 
     assert (logins.server.forms[0].get("resource"), "scope" in logins.server.forms[0]) == (resource, False)

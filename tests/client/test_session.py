@@ -186,20 +186,17 @@ def test_userinfo_is_about_the_same_person(logins):
     assert refused(BadAnswer, session.userinfo).code == BadAnswer.ANOTHER_SUBJECT
 
 
-@pytest.mark.parametrize("resources", [("nhn:phr",), ()])
-def test_userinfo_gets_a_token_of_its_own(logins, resources):
-    """When no kept token speaks of the person any more, another is got: for no API, or for the login's first."""
-    session = logins.log_in(login=logins.make_login(resources=resources))
+def test_userinfo_gets_a_token_of_its_own(logins):
+    """When no kept token speaks of the person any more, one that opens no API is got."""
+    session = logins.log_in(resource="nhn:phr")
     logins.now = NOW + 600
     session.userinfo()
     session.userinfo()
 
     assert logins.server.token_requests == 2
-    if resources:
-        assert logins.server.forms[1]["resource"] == "nhn:phr"
-    else:
-        assert logins.server.forms[1]["scope"] == logins.server.forms[0]["scope"]
-        assert "nhn:phr/read" not in logins.server.forms[1]["scope"]
+    assert "openid" in logins.server.forms[1]["scope"]
+    assert "nhn:phr/read" not in logins.server.forms[1]["scope"]
+    assert "resource" not in logins.server.forms[1]
 
 
 @pytest.mark.parametrize(

@@ -128,9 +128,9 @@ class Login:
         """Take the callback of a login that was begun, and open the session.
 
         `person` says who is logged in at the EHR: it must be who has logged in at the issuer (ATT-9), or what
-        came is revoked. The first token is for `resource`, by default the first of the login's. A login that
-        names none, but can go on from there, begins with a token for userinfo alone: each API gets its own
-        when it is needed, with an attestation where it demands one.
+        came is revoked. The first token is for `resource`. Without one it is for userinfo alone, where the
+        login can go on from there: each API gets its own token when it is needed, with an attestation where
+        it demands one. A login that cannot, or that carries its attestation, begins with its first API.
 
         Raises `BadAnswer` when the callback is not the answer to this login or another person has logged in,
         `ServerRefused` when the issuer refused, in the browser (`access_denied`, `login_required`) or at the
@@ -180,10 +180,9 @@ class Login:
 
     def _first_target(self, resource: str | None, *, attested: bool) -> tuple[str | None, str | None]:
         """Resource and scope of the first token; a server that knows no scope in that request ignores it."""
-        resource = resource or next(iter(self._resources), None)
         if resource is None and not attested and OFFLINE_ACCESS in self._scope.split():
             return None, identity_scope(self._scope)
-        return resource, None
+        return resource or next(iter(self._resources), None), None
 
     def _details(self, source: Attest | None, others: Details, now: float) -> list[dict[str, Any]]:
         details = [dict(other) for other in others]

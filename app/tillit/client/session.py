@@ -163,8 +163,8 @@ class Session:
     def userinfo(self) -> Mapping[str, Any]:
         """Ask the issuer about the person (OpenID Connect Core §5.3).
 
-        Any token of this session serves that speaks of the person; without one, another is got. Raises
-        `BadAnswer` when the answer is about somebody else, and as `token` does.
+        Any token of this session serves that speaks of the person; without one, a token that opens no API is
+        got. Raises `BadAnswer` when the answer is about somebody else, and as `token` does.
         """
         url = self._client.wire.discovery.endpoint("userinfo_endpoint")
         answer = self.request(
@@ -215,8 +215,7 @@ class Session:
         with self._lock:
             self._require_open()
             kept = (token for token in self._tokens.values() if OPENID in token.scope and self._serves(token))
-            scope = identity_scope(self._grant.scope) if self._resource is None else None
-            return next(kept, None) or self.token(scope=scope)
+            return next(kept, None) or self.token(scope=identity_scope(self._grant.scope))
 
     def _serves(self, token: Token) -> bool:
         return self.clock() < token.expires_at - self.margin
