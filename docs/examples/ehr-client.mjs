@@ -1,11 +1,12 @@
 // An EHR in JavaScript: a person logs in, and each patient's documents are asked for with a token that attests why.
 //
+// With several --attestation, one for each patient, there is still one login: each refresh brings the next token.
 // What the profile demands and a certified library does not do by itself is marked PROFILE; there are three places.
 // Everything that happens is said in one line of JSON, so that another program can read along.
 //
 //   npm ci
 //   node ehr-client.mjs --issuer http://127.0.0.1:8080 --client-id dev-login --key .data/clients/dev-login.jwk \
-//       --attestation attestation-specialist-care.json --attestation attestation-general-practice.json
+//       --attestation attestation-specialist-care.json --url http://127.0.0.1:8090/documents/search
 //
 // It prints the address at which to log in, and waits for the browser to come back. With --as NUMBER it goes through
 // the development test provider without a browser, as the person with that (made up) national identity number.
@@ -129,13 +130,20 @@ function told(answer) {
   return { access_token, token_type, expires_in, scope, rt_expires_in, id_token: answer.claims() }
 }
 
+// The patient's number goes into a form: addresses end up in logs.
 async function useToken(answer) {
-  if (!settings.url) return
-  const url = new URL(settings.url)
-  const documents = await oidc.fetchProtectedResource(config, answer.access_token, url, 'GET', null, new Headers(), {
-    DPoP,
-  })
-  say('documents', { status: documents.status, body: await documents.text() })
+  const patient = attestation?.patients[0]?.identifier
+  if (!settings.url || !patient) return
+  const documents = await oidc.fetchProtectedResource(
+    config,
+    answer.access_token,
+    new URL(settings.url),
+    'POST',
+    new URLSearchParams({ patient: patient.id }),
+    new Headers(),
+    { DPoP },
+  )
+  say('documents', { status: documents.status, found: await documents.json() })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

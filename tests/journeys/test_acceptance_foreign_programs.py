@@ -15,7 +15,8 @@ from support.backstage import ATTESTATION_SCOPE, SELF_SERVICE, WARD_LIST, Backst
 from support.ehr import ATTESTATION, attestation
 from support.foreign_logins import AFTER_LOGOUT, DOCTOR, LOGIN, REDIRECT_URI, ForeignBrowser
 from support.foreign_programs import EXAMPLES, go_program, java_program, node_program, running
-from support.service import PHR, Service
+from support.service import PHR, Service, free_port
+from support.sources import DocumentSource
 from tillit.protocol.jose import generate_key, private_jwk
 
 pytestmark = pytest.mark.xdist_group("journeys")
@@ -131,29 +132,38 @@ def test_14_go_logs_in_from_the_address(backstage: Backstage, tmp_path: Path):
     assert (left.status_code, left.headers["Location"]) == (303, AFTER_LOGOUT)
 
 
+def example(service: Service, **arguments: object) -> list[str]:
+    """The command that runs the example in JavaScript."""
+    members = {
+        "issuer": service.issuer,
+        "client-id": "dev-login",
+        "key": service.data / "clients/dev-login.jwk",
+        **{name.replace("_", "-"): value for name, value in arguments.items()},
+    }
+    return [*node_program("ehr-client.mjs"), *(f"--{name}={value}" for name, value in members.items())]
+
+
 def test_the_example_in_javascript_logs_in_and_attests_twice(service: Service, tmp_path: Path):
-    """openid-client, which is certified for FAPI 2.0, does everything: two patients, two tokens, one login."""
+    """openid-client, which is certified for FAPI 2.0, does everything: two patients, two tokens, documents, one login."""
     first_file = EXAMPLES / "attestation-specialist-care.json"
     other_patient = json.loads(first_file.read_text(encoding="utf-8"))
     other_patient["patients"][0]["identifier"]["id"] = "63714815050"
     second_file = tmp_path / "attestation.json"
     second_file.write_text(json.dumps(other_patient), encoding="utf-8")
-    program = node_program("ehr-client.mjs")
-    arguments = {
-        "issuer": service.issuer,
-        "client-id": "dev-login",
-        "key": service.data / "clients/dev-login.jwk",
-        "as": DOCTOR,
-    }
-    command = [*program, *(f"--{name}={value}" for name, value in arguments.items())]
-    with running([*command, *(f"--attestation={file}" for file in (first_file, second_file))]) as node:
-        assert node.heard("discovered")["issuer"] == service.issuer
-        assert set(node.heard("authorize")) == {"step", "url"}
-        assert node.heard("back")["parameters"] == ["code", "iss", "state"]
-        first = node.heard("tokens")
-        user = node.heard("userinfo")["claims"]
-        second = node.heard("refreshed")
-        node.heard("logout")
+    with DocumentSource(service, tmp_path) as source:
+        command = example(service, **{"as": DOCTOR}, url=f"{source.url}/documents/search")
+        command += [f"--attestation={file}" for file in (first_file, second_file)]
+        with running(command) as node:
+            assert node.heard("discovered")["issuer"] == service.issuer
+            assert set(node.heard("authorize")) == {"step", "url"}
+            assert node.heard("back")["parameters"] == ["code", "iss", "state"]
+            first = node.heard("tokens")
+            assert node.heard("documents")["status"] == 200
+            user = node.heard("userinfo")["claims"]
+            second = node.heard("refreshed")
+            assert node.heard("documents")["status"] == 200
+            node.heard("logout")
+        assert len(source.written_down()) == 2
     assert (first["token_type"], first["expires_in"]) == ("dpop", 600)
     assert user["sub"] == first["id_token"]["sub"] == second["id_token"]["sub"]
     tokens = [claims(answer["access_token"]) for answer in (first, second)]
@@ -162,3 +172,16 @@ def test_the_example_in_javascript_logs_in_and_attests_twice(service: Service, t
         token["nhn:tillitsrammeverk:parameters"]["patients"][0]["identifier"]["id"] for token in tokens
     ]
     assert patients == ["05825031016", "63714815050"]
+
+
+def test_the_example_in_javascript_waits_for_a_browser(service: Service):
+    """Without the shortcut it listens where the browser is to come back to, and goes on from there."""
+    redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
+    browser = ForeignBrowser()
+    command = example(service, redirect_uri=redirect_uri, scope="openid profile")
+    with running(command) as node:
+        node.heard("discovered")
+        back = browser.open(node.heard("authorize")["url"], redirect_uri)
+        assert browser.page(back).status_code == 200
+        for step in ("back", "tokens", "userinfo", "logout"):
+            node.heard(step)
