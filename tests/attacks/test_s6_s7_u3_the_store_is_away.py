@@ -1,13 +1,11 @@
 """S6, S7, U3: while the store cannot write, no token leaves; keys are served; all is well as soon as it can again."""
 
 import os
-import resource
-import sqlite3
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
 from support.ehr import Answer
 from support.load import load, reconcile
 from support.service import Service, http
+from support.store_faults import FAULTS, NOTHING_WRITTEN, locked_by_a_stranger, over_quota
 
 RECOVERY_SECONDS = 5.0
 ANSWER_SECONDS = 1.0
@@ -37,49 +36,6 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage]:
 def ehr(behind: Backstage) -> SwiftEhr:
     """A client that nobody else uses."""
     return behind.client()
-
-
-@contextmanager
-def locked_by_a_stranger(service: Service) -> Iterator[None]:
-    """Another process holds SQLite's exclusive lock."""
-    with closing(
-        sqlite3.connect(service.data / "tillit.sqlite", timeout=5, isolation_level=None)
-    ) as stranger:
-        stranger.execute("BEGIN EXCLUSIVE")
-        yield
-        stranger.execute("ROLLBACK")
-
-
-@contextmanager
-def over_quota(service: Service) -> Iterator[None]:
-    """No file of a worker may grow any more."""
-    workers = service.worker_pids()
-    limits = [resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in workers]
-    for pid, (_, hard) in zip(workers, limits, strict=True):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, hard))
-    try:
-        yield
-    finally:
-        for pid, limit in zip(workers, limits, strict=True):
-            with suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
-
-
-@contextmanager
-def moved_away(service: Service) -> Iterator[None]:
-    """The file of the store is gone from its place, and comes back."""
-    file = service.data / "tillit.sqlite"
-    elsewhere = file.rename(service.data / "elsewhere")
-    try:
-        yield
-    finally:
-        elsewhere.rename(file)
-
-
-FAULTS = {"S6 a lock": locked_by_a_stranger, "S7 a quota": over_quota, "U3 no file": moved_away}
-
-NOTHING_WRITTEN = ("S6 a lock", "S7 a quota")
-"""What was written to a file that is no longer the store's stays spent: the safe side."""
 
 
 def asked(ehr: SwiftEhr, form: dict[str, str], proof: str) -> tuple[Answer, float]:

@@ -169,17 +169,21 @@ def grant(
     return Granted(behind, ehr, family, found.secret)
 
 
-def ask(ehr: SwiftEhr, path: str, token: str, /, *, accept: str | None = None, **fields: Any) -> Answer:
-    """An authenticated request about a token; ``fields`` replace parameters, ``...`` removes one."""
+def about(ehr: SwiftEhr, token: str, /, **fields: Any) -> dict[str, str]:
+    """The form of an authenticated request about a token; ``fields`` replace parameters, ``...`` removes one."""
     form = {
         "client_assertion_type": ASSERTION_TYPE,
         "client_assertion": ehr.assertion(),
         "token": token,
         **fields,
     }
-    sent = {name: value for name, value in form.items() if value is not ...}
+    return {name: value for name, value in form.items() if value is not ...}
+
+
+def ask(ehr: SwiftEhr, path: str, token: str, /, *, accept: str | None = None, **fields: Any) -> Answer:
+    """Send it."""
     headers = {} if accept is None else {"Accept": accept}
-    return ehr.send(sent, None, url=ehr.service.issuer + path, headers=headers)
+    return ehr.send(about(ehr, token, **fields), None, url=ehr.service.issuer + path, headers=headers)
 
 
 def introspect(ehr: SwiftEhr, token: str, /, **fields: Any) -> Answer:
