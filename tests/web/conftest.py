@@ -8,9 +8,10 @@ import pytest
 
 from support.backstage import Backstage
 from support.login import Reception
-from support.provider import StandInProvider
-from support.rp import RelyingParty
+from support.provider import NAME, StandInProvider, callback
+from support.rp import RelyingParty, authorize_url
 from support.service import Service
+from support.visitor import Visitor
 from tillit_server.config import SHIPPED_CONFIG
 
 
@@ -23,6 +24,11 @@ class House:
         self.backstage = Backstage(service)
         self.reception = Reception(self.backstage)
         self.client = self.rp()
+        # Every worker reads the provider's documents once; one that fails at it rests for two seconds.
+        for _ in range(20):
+            visitor = Visitor(service)
+            visitor.open(authorize_url(self.client, self.client.request_uri(acr_values=f"idp:{NAME}")))
+            visitor.open(callback(service, code="c", state=standin.pushed[-1]["state"]))
 
     def rp(self, **members: object) -> RelyingParty:
         """A client of its own."""
