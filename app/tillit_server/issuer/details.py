@@ -6,6 +6,7 @@ from typing import Any
 from tillit.protocol.authorization_details import ATTESTATION_TYPE, of_type, read_details
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.apis import JOURNAL_SCOPE
+from tillit_server.issuer.authorized import Authorized
 from tillit_server.issuer.client_authentication import AuthenticatedClient
 from tillit_server.issuer.clients import Client
 
@@ -49,6 +50,12 @@ def details_of(authenticated: AuthenticatedClient) -> Details:
     others = read_details(other, carrier=_OLD_NAME)
     refuse_double(details, others, "the attestation is given under two names")
     return (*details, *others)
+
+
+def attests(authenticated: AuthenticatedClient, authorized: Authorized | None) -> bool:
+    """Whether there is an attestation, sent with this request or with the login it rests on."""
+    carried = authorized.carried.details if authorized and authorized.carried else ()
+    return any(of_type(details, ATTESTATION_TYPE) for details in (details_of(authenticated), carried))
 
 
 def refuse_double(

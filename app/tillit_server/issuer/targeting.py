@@ -10,24 +10,29 @@ from tillit_server.issuer.target import Target
 OPENID = "openid"
 
 
-def narrow_scope(request: Request, basis: Basis, apis: ApiRegistry, *, issuer: str) -> Target:
+def narrow_scope(
+    request: Request, basis: Basis, apis: ApiRegistry, *, issuer: str, attests: bool = True
+) -> Target:
     """The one API and the scopes that this token will hold.
 
-    No ``scope`` means all that was granted. A login without any API is one for ``issuer``, whose userinfo it
-    may read. Raises ``OAuthError`` ``invalid_scope`` or ``invalid_target``.
+    No ``scope`` means all that was granted; after a login, all but what needs an attestation where the
+    request ``attests`` nothing, since that may come with a later one. A login without any API is one for
+    ``issuer``, whose userinfo it may read. Raises ``OAuthError`` ``invalid_scope`` or ``invalid_target``.
     """
     asked = request.form.get("scope")
+    wanted = _wanted(request, basis)
     # The client's own order is kept; without one, the order of the login or of the registry.
     scopes = _asked_for(asked) if asked is not None else _granted(basis, apis)
+    if asked is None and not wanted and basis.user and not attests:
+        scopes = tuple(scope for scope in scopes if not _needs_attestation(scope, apis))
     for scope in scopes:
         if not basis.user and scope in IDENTITY_SCOPES:
             raise invalid_scope(f"scope: {scope} needs a user who has logged in")
         if scope not in basis.scopes or not apis.knows(scope):
             raise invalid_scope("scope: a scope that is not granted to this client")
-    wanted = _wanted(request, basis)
     candidates = [apis.by_scope[scope] for scope in scopes if scope in apis.by_scope]
     if not candidates and not wanted and OPENID in scopes:
-        candidates = [_own_api(issuer, apis)]
+        return Target(_own_api(issuer, apis), scopes)
     api = _one_api(candidates, wanted, basis.resources)
     return Target(api, tuple(s for s in scopes if s not in apis.by_scope or apis.by_scope[s] is api))
 
@@ -43,6 +48,10 @@ def _granted(basis: Basis, apis: ApiRegistry) -> tuple[str, ...]:
     if basis.authorized is None or basis.subject_token is not None:
         return tuple(scope for scope in apis.by_scope if scope in basis.scopes)
     return tuple(scope for scope in basis.authorized.scopes if scope in basis.scopes)
+
+
+def _needs_attestation(scope: str, apis: ApiRegistry) -> bool:
+    return scope in apis.by_scope and apis.by_scope[scope].attestation == "required"
 
 
 def _wanted(request: Request, basis: Basis) -> frozenset[str]:

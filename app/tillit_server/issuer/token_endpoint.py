@@ -10,7 +10,7 @@ from tillit_server.issuer.attesting import Attested, accept_attestation
 from tillit_server.issuer.carrying import carry_attestation
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.codes import CODE
-from tillit_server.issuer.details import refuse_unsigned_details
+from tillit_server.issuer.details import attests, refuse_unsigned_details
 from tillit_server.issuer.families import FAMILY
 from tillit_server.issuer.grants import GRANTS
 from tillit_server.issuer.grants.authorization_code import not_good
@@ -103,7 +103,13 @@ def basis_of_grant(known: TokenFacts) -> Basis:
 def narrowed_scope(known: TokenFacts) -> Target:
     """``invalid_scope``, ``invalid_target`` (RFC 6749 §3.3, RFC 8707)."""
     services, basis = known.services, known.basis_of_grant
-    target = narrow_scope(known.request, basis, services.apis, issuer=services.issuer)
+    target = narrow_scope(
+        known.request,
+        basis,
+        services.apis,
+        issuer=services.issuer,
+        attests=not basis.user or attests(known.authenticated_client, basis.authorized),
+    )
     return within_terms(target, known.authenticated_client, basis.authorized, services, known.now)
 
 
