@@ -95,7 +95,7 @@ def test_7_what_is_attested_at_the_token_endpoint_is_in_one_token(client: LoginC
     without = claims_of(client.refresh(answer.json["refresh_token"]))
     assert "nhn:tillitsrammeverk:parameters" not in without
     assert without["aud"] == without["iss"]
-    assert SCOPE.split()[-1] not in without["scope"]
+    assert PHR not in without["scope"]
     other = attestation(practitioner__identifier=..., patients__0__identifier__id="63714815050")
     assert patient(claims_of(client.refresh(answer.json["refresh_token"], details=other))) == "63714815050"
 
