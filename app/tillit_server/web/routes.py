@@ -68,7 +68,7 @@ class Doors:
 def make_app(services: Services, doors: Doors) -> "WSGIApplication":
     """The public application: metadata, keys, tokens, explanations."""
     return token_door(
-        TokenServer(services), services, doors.path + TOKEN_PATH, _framework_app(services, doors)
+        TokenServer(services), services, doors.path + TOKEN_PATH, framework_app(services, doors)
     )
 
 
@@ -95,7 +95,7 @@ def token_door(
     return door
 
 
-def _framework_app(services: Services, doors: Doors) -> Flask:
+def framework_app(services: Services, doors: Doors) -> Flask:
     """Everything but the token endpoint."""
     app = Flask("tillit", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # translate.py counts, and answers in JSON
