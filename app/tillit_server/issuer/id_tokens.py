@@ -37,6 +37,7 @@ def make_id_token(known: "TokenFacts") -> str | None:
         sid=authorized.sid,
         claims={
             "acr": LEVEL + user.security_level,
+            "idp": user.idp,
             **({"amr": list(user.amr)} if user.amr else {}),
             **identity_claims(basis.scopes, user, client, services),
         },
