@@ -1,6 +1,7 @@
 """What is measured: for each path, how its requests are made and how many signatures they cannot do without."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def _redemptions(service: BenchService, count: int) -> list[bytes]:
     try:
         for number in range(count):
             authorized = Authorized(
-                family=f"bench-{now}-{number}",
+                family=secrets.token_urlsafe(16),
                 client_id=sender.client_id,
                 user=user,
                 sid=f"{number:032X}",
