@@ -90,7 +90,7 @@ def token_door(
         body = orjson.dumps(answer.body)
         headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), *answer.headers]
         start_response(f"{answer.status} {HTTP_STATUS_CODES[answer.status]}", headers)
-        return (body,)
+        return [body]
 
     return door
 
