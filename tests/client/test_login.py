@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from support.ehr import ATTESTATION, attestation
+from support.json_values import COUNT
 from support.stand_in import ISSUER, NOW, PID, PRACTITIONER
 from tillit.attestation.wire import ATTESTATION_TYPE
 from tillit.client import BadAnswer, Client, Login, NotSent, ServerRefused, Unreachable
@@ -165,6 +168,17 @@ def test_one_login_does_not_finish_another(logins):
     assert refused(BadAnswer, logins.login.finish, pending, answer, person=None).code == "not_this_login"
 
 
+@settings(COUNT, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text() | st.dictionaries(st.sampled_from(["code", "state", "iss", "error", "x"]), st.text()))
+def test_p9_no_callback_of_a_stranger_is_believed(logins, callback):
+    """Whatever arrives at the callback address, no code of a stranger is sent on."""
+    _, pending = logins.login.begin()
+    error = refused(BadAnswer, logins.login.finish, pending, callback, person=PRACTITIONER)
+
+    assert error.code == BadAnswer.NOT_THIS_LOGIN
+    assert logins.server.token_requests == 0
+
+
 @pytest.mark.parametrize("form", ["?{}", "{}"])
 def test_a_callback_in_every_form(logins, form):
     """A query with its question mark, a form body, pairs and a mapping are read the same."""
@@ -201,6 +215,16 @@ def test_att_9_another_person_does_not_get_in(logins):
     assert logins.server.revoked == [("refresh-1", "refresh_token")]
     assert SOMEBODY_ELSE not in f"{error} {error.cause}"
     assert PRACTITIONER not in f"{error} {error.cause}"
+
+
+def test_att_9_another_person_gets_no_token_at_all(logins):
+    """Without a refresh token it is the access token that is revoked."""
+    logins.server.person = SOMEBODY_ELSE
+    granted = logins.server.granted
+    logins.server.granted = lambda **more: granted(**{**more, "refresh_token": ...})
+
+    assert refused(BadAnswer, logins.log_in).code == BadAnswer.ANOTHER_PERSON
+    assert logins.server.revoked == [("token-1", "access_token")]
 
 
 def test_att_9_a_login_that_does_not_tell_is_no_proof(logins):
@@ -245,6 +269,7 @@ def test_an_id_token_that_is_not_for_this_login(logins, claims):
     logins.server.id_claims = claims
 
     assert refused(BadAnswer, logins.log_in).code == BadAnswer.BAD_ID_TOKEN
+    assert logins.server.revoked == [("refresh-1", "refresh_token")]
 
 
 @pytest.mark.parametrize("value", [..., None, 7, "", "x"])

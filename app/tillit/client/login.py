@@ -17,6 +17,7 @@ from tillit.client.session import PERSON, Session
 from tillit.client.token_request import (
     AUTHORIZATION_CODE,
     Fields,
+    Granted,
     read_grant_response,
     read_object,
     target_fields,
@@ -66,6 +67,7 @@ class Login:
         self._redirect_uri = redirect_uri
         self._scope = scope
         self._resources = tuple(resources)
+        self._default_resource = next(iter(resources), None)
         self._signed = signed
         self._defaults = defaults
         self._id_tokens = IdTokens(client.wire, id_token_algorithms)
@@ -130,7 +132,8 @@ class Login:
         `person` says who is logged in at the EHR: it must be who has logged in at the issuer (ATT-9), or what
         came is revoked. The first token is for `resource`. Without one it is for userinfo alone, where the
         login can go on from there: each API gets its own token when it is needed, with an attestation where
-        it demands one. A login that cannot, or that carries its attestation, begins with its first API.
+        it demands one. A login that cannot, or that carries its attestation, begins with its first API, which
+        is also the one the session goes on with where no other is named.
 
         Raises `BadAnswer` when the callback is not the answer to this login or another person has logged in,
         `ServerRefused` when the issuer refused, in the browser (`access_denied`, `login_required`) or at the
@@ -150,26 +153,21 @@ class Login:
         asked_at = self._client.clock()
         answer = wire.post("token_endpoint", fields)
         granted = read_grant_response(answer, scope=scope or self._scope, now=asked_at)
-        id_token = self._id_tokens.check(
-            granted.id_token,
-            nonce=pending["nonce"],
-            max_age=self._age_now(pending),
-            access_token=granted.token.value,
-        )
+        try:
+            claims = self._claims(pending, granted, person)
+        except ClientError:
+            self._give_back(granted)
+            raise
         session = self.resume(
             {
-                "claims": id_token.claims,
+                "claims": claims,
                 "id_token": granted.id_token,
                 "refresh_token": granted.refresh_token,
                 "scope": self._scope,
-                "resource": resource,
+                "resource": resource or self._default_resource,
                 "attested": pending["attested"],
             }
         )
-        if not _is_same(person, id_token.claims):
-            with contextlib.suppress(ClientError):
-                session.end()
-            raise BadAnswer(BadAnswer.ANOTHER_PERSON, "not the person who is logged in here")
         session.keep(granted.token, resource=resource, scope=scope)
         return session
 
@@ -178,11 +176,31 @@ class Login:
         grant = Grant(self._client.wire, self._id_tokens, value)
         return Session(self._client, grant, value["resource"])
 
+    def _claims(self, pending: Mapping[str, Any], granted: Granted, person: Person) -> Mapping[str, Any]:
+        """Check who has logged in."""
+        id_token = self._id_tokens.check(
+            granted.id_token,
+            nonce=pending["nonce"],
+            max_age=self._age_now(pending),
+            access_token=granted.token.value,
+        )
+        if not _is_same(person, id_token.claims):
+            raise BadAnswer(BadAnswer.ANOTHER_PERSON, "not the person who is logged in here")
+        return id_token.claims
+
+    def _give_back(self, granted: Granted) -> None:
+        """Have what will not be used revoked, if the issuer can be reached; it expires in any case."""
+        with contextlib.suppress(ClientError):
+            if granted.refresh_token is not None:
+                self._client.revoke(granted.refresh_token)
+            else:
+                self._client.revoke(granted.token.value, hint="access_token")
+
     def _first_target(self, resource: str | None, *, attested: bool) -> tuple[str | None, str | None]:
         """Resource and scope of the first token; a server that knows no scope in that request ignores it."""
         if resource is None and not attested and OFFLINE_ACCESS in self._scope.split():
             return None, identity_scope(self._scope)
-        return resource or next(iter(self._resources), None), None
+        return resource or self._default_resource, None
 
     def _details(self, source: Attest | None, others: Details, now: float) -> list[dict[str, Any]]:
         details = [dict(other) for other in others]

@@ -75,8 +75,9 @@ class Session:
     def token(self, *, resource: str | None = None, scope: str | None = None) -> Token:
         """Give a token for one API without a new attestation, a kept one while it is good.
 
-        `resource` is one of those the login asked for, by default the one it was finished for; `scope` may
-        ask for less, and names the API where `resource` does not. Raises as `fetch_token` does.
+        `resource` is one of those the login asked for, by default the one it was finished for or else its
+        first; `scope` may ask for less, and names the API where `resource` does not. Raises as `fetch_token`
+        does.
         """
         if resource is None and scope is None:
             resource = self._resource
@@ -89,7 +90,7 @@ class Session:
             return token
 
     def refresh(self) -> Token:
-        """Get a new token for the API the login was finished for, however good the old one still is."""
+        """Get a new token for the default API, however good the old one still is."""
         with self._lock:
             self._tokens.pop((self._resource, None), None)
             return self.token()
