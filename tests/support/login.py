@@ -85,7 +85,9 @@ class LoginEhr(SwiftEhr):
         }
         payload |= claims
         payload = {name: value for name, value in payload.items() if value is not ...}
-        return sign({"typ": "oauth-authz-req+jwt", **(header or {})}, payload, key or self.key)
+        head = {"typ": "oauth-authz-req+jwt", **(header or {})}
+        head = {name: value for name, value in head.items() if value is not ...}
+        return sign(head, payload, key or self.key)
 
     def pushed_form(self, assertion: str | None = None, **fields: Any) -> dict[str, str]:
         """A good form for PAR; keyword arguments replace parameters, ``...`` removes one."""
