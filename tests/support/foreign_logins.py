@@ -63,21 +63,29 @@ class ForeignBrowser:
                 if url.startswith(ends_at):
                     return url
                 response = self._get(url)
+            elif answered := self._form(response, ends_at):
+                # An answer by form (OAuth 2.0 Form Post Response Mode): shown as an address, to be read alike.
+                return f"{ends_at}?{urlencode(answered[1])}"
             else:
-                form = re.search(
-                    r'<form method="post" action="([^"]+)" id="other"[^>]*>(.*?)</form>',
-                    response.text,
-                    re.DOTALL,
-                )
+                form = self._form(response, "", 'id="other"')
                 assert form, f"{response.status_code} {response.url}: {response.text}"
-                hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', form[2])
-                fields = {name: unescape(value) for name, value in hidden}
-                fields |= {"number": self.person, "level": self.level}
+                chosen = {"number": self.person, "level": self.level} if self.person else {"cancel": "yes"}
+                fields = form[1] | chosen
                 self.forms += 1
                 response = self.session.post(
-                    urljoin(response.url, unescape(form[1])), data=fields, allow_redirects=False, timeout=20
+                    urljoin(response.url, form[0]), data=fields, allow_redirects=False, timeout=20
                 )
         raise AssertionError("the login does not end")
+
+    @staticmethod
+    def _form(page: requests.Response, goes_to: str, said: str = "") -> tuple[str, dict[str, str]] | None:
+        """Where a form of a page goes, and its hidden fields."""
+        forms = re.findall(r'<form method="post" action="([^"]+)"([^>]*)>(.*?)</form>', page.text, re.DOTALL)
+        for action, more, inside in forms:
+            if unescape(action).startswith(goes_to) and said in more:
+                hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', inside)
+                return unescape(action), {unescape(name): unescape(value) for name, value in hidden}
+        return None
 
     def page(self, url: str) -> requests.Response:
         """The page at an address, redirects not followed."""
@@ -185,6 +193,11 @@ class LoginClient(ForeignClient):
         """A code: pushed, logged in, and back."""
         pushed = self.push(self.parameters(scope, *resources, **fields))
         return self.came_back((browser or ForeignBrowser()).open(self.address(pushed), self.redirect_uri))
+
+    def providers(self) -> list[str]:
+        """The names of the identity providers that may be asked for."""
+        listed = Answer(*http("GET", self.metadata["available_idps"])).json
+        return [provider["name"] for provider in listed["idps"]]
 
     def userinfo(self, token: str, scheme: str = "DPoP") -> Answer:
         """What userinfo says for a token."""
