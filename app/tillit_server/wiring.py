@@ -253,7 +253,7 @@ def _identity_providers(
     configured = load_idps(settings.config / "idps", development_keys=keys if settings.dev else None)
     if not settings.dev:
         return IdpRegistry(*configured), None
-    idp = test_idp(settings.issuer, keys)
+    idp = test_idp(_own_address(settings), keys)
     provider = DevelopmentProvider(
         idp,
         keys=keys,
@@ -263,3 +263,11 @@ def _identity_providers(
         clock=services.clock,
     )
     return IdpRegistry(*configured, idp), provider
+
+
+def _own_address(settings: Settings) -> str:
+    """Where this service reaches itself: past whatever ends TLS before it, with a certificate of its own."""
+    if settings.issuer.startswith("http://"):
+        return settings.issuer
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}{settings.path}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import read_json
+from tillit.protocol.jose import ALGORITHMS
 from tillit_server.issuer.clients import Client, ClientError, client_from
 from tillit_server.issuer.development_keys import development_key
 
@@ -32,8 +33,11 @@ def _keys(entry: dict[str, Any], directory: Path, development_keys: Path | None)
     if entry.get("development_key"):
         if development_keys is None:
             raise ClientError(f"{entry.get('id')}: development_key belongs to development mode")
-        key = development_key(development_keys / f"{entry['id']}.jwk")
-        return [dict(key.public.jwk)]
+        wanted = entry["development_key"]
+        alg = wanted if isinstance(wanted, str) else "ES256"
+        if alg not in ALGORITHMS:
+            raise ClientError(f"{entry.get('id')}: development_key: true or an algorithm needed")
+        return [dict(development_key(development_keys / f"{entry['id']}.jwk", alg).public.jwk)]
     try:
         document = read_json((directory / entry["jwks_file"]).read_bytes())
     except (KeyError, OSError, Rejected) as error:
