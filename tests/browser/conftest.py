@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.browser import ClientDoor, Tab, chromium
+from support.house import House, open_house
 from support.rp import RelyingParty
 from support.service import Service
 
@@ -40,8 +41,22 @@ def door() -> Iterator[ClientDoor]:
 
 
 @pytest.fixture
-def client(service: Service, door: ClientDoor) -> RelyingParty:
+def client(browser: "Browser", service: Service, door: ClientDoor) -> RelyingParty:
     """The client that development mode is born with, whose users come back to ``door``."""
     party = RelyingParty.development(service)
     party.redirect_uri = door.redirect_uri
     return party
+
+
+@pytest.fixture(scope="session")
+def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A service with two providers, for all tests of a process."""
+    with open_house(tmp_path_factory.mktemp("house")) as house:
+        yield house
+
+
+@pytest.fixture
+def house(browser: "Browser", shared_house: House) -> House:
+    """The same, only where there is a browser."""
+    shared_house.standin.reset()
+    return shared_house
