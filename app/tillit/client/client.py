@@ -38,7 +38,7 @@ class Client:
 
     It does not check access tokens, which are opaque to clients, and does not decide who may see which
     patient: that decision is what the owner attests. For practitioners who log in at the issuer there is
-    `Login`, which is made of a client.
+    `Login`, which is made of a client and sends by its `wire`.
     """
 
     def __init__(
