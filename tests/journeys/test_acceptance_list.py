@@ -57,7 +57,7 @@ def patient(token: dict[str, Any]) -> str:
 @pytest.mark.parametrize("many", [False, True])
 def test_6_details_in_a_request_object_beside_the_parameters(many: bool, backstage: Backstage):
     """The object holds who, when and the details; everything else is beside it; digits in text and RS256 are forgiven."""
-    client = registered(JournalShaped, backstage, profile="legacy", **LOGIN)
+    client = registered(JournalShaped, backstage, profile="helseid", allow_rs256=True, **LOGIN)
     details: Any = [UNNAMED] if many else UNNAMED
     pushed = client.push(
         [*client.parameters(SCOPE), ("request", client.request_object(authorization_details=details))]

@@ -230,6 +230,7 @@ class JournalShaped(LoginClient):
 
     typ = "JWT"
     lifetime = 60
+    alg = "RS256"
 
     def assertion(self, **claims: Any) -> str:
         """With ``iat`` as a string of digits."""
