@@ -16,8 +16,8 @@ from tillit_server.issuer.browser import LogIn, SendBack
 from tillit_server.issuer.sessions import end_session, find_session
 from tillit_server.issuer.users import User
 
-# A general practitioner of the registers, who is somebody else.
-SOMEBODY_ELSE = "22826796346"
+# The general practitioner of the registers, who is somebody else.
+SOMEBODY_ELSE = "29839013092"
 
 
 @pytest.fixture(scope="module")
