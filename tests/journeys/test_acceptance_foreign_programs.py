@@ -5,6 +5,7 @@ The libraries are as their makers published them; the few lines around them are 
 
 import json
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,21 @@ def test_14_go_finds_its_way_with_an_empty_secret(backstage: Backstage, tmp_path
     }
 
 
-def test_nimbus_logs_in_with_one_assertion_for_two_requests(backstage: Backstage, tmp_path: Path):
+@pytest.fixture(scope="module")
+def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage]:
+    """A service whose issuer has a path, and its installation."""
+    with Service(tmp_path_factory.mktemp("path"), workers=1, path="/samsvar/5e1b7c1a") as running:
+        opened = Backstage(running)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("place", ["backstage", "under_a_path"])
+def test_nimbus_logs_in_with_one_assertion_for_two_requests(
+    place: str, request: pytest.FixtureRequest, tmp_path: Path
+):
     """Pushed, back with state and issuer, the code twice with the same assertion, ID token valid, one patient by refresh, out."""
+    backstage: Backstage = request.getfixturevalue(place)
     program = java_program()
     client = Foreign(backstage, tmp_path, "PS256", profile="helseid", **LOGIN)
     scope = f"openid profile offline_access {WARD_LIST} {ATTESTATION_SCOPE}"
@@ -174,8 +188,10 @@ def test_the_example_in_javascript_logs_in_and_attests_twice(service: Service, t
     assert patients == ["05825031016", "63714815050"]
 
 
-def test_the_example_in_javascript_waits_for_a_browser(service: Service):
+@pytest.mark.parametrize("place", ["backstage", "under_a_path"])
+def test_the_example_in_javascript_waits_for_a_browser(place: str, request: pytest.FixtureRequest):
     """Without the shortcut it listens where the browser is to come back to, and goes on from there."""
+    service = request.getfixturevalue(place).service
     redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
     browser = ForeignBrowser()
     command = example(service, redirect_uri=redirect_uri, scope="openid profile")
