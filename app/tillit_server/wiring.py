@@ -50,8 +50,8 @@ from tillit_server.web.routes import Doors, make_app
 from tillit_server.web.test_provider.provider import (
     DevelopmentProvider,
     PublicAddress,
+    idp_of_test_provider,
     read_practitioners,
-    test_idp,
 )
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _identity_providers(
     configured = load_idps(settings.config / "idps", development_keys=keys if settings.dev else None)
     if not settings.dev:
         return IdpRegistry(*configured), None
-    idp = test_idp(_own_address(settings), keys)
+    idp = idp_of_test_provider(_own_address(settings), keys)
     provider = DevelopmentProvider(
         idp,
         keys=keys,

@@ -31,7 +31,9 @@ ARGUMENTS = (
 def chromium_path() -> str | None:
     """Where Chromium is, if it is here: named by CHROMIUM, installed, or got by `make browser`."""
     named = os.environ.get("CHROMIUM")
-    return named or shutil.which("chromium") or (str(OWN) if OWN.exists() else None)
+    if named:
+        return named if Path(named).exists() else None
+    return shutil.which("chromium") or (str(OWN) if OWN.exists() else None)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A login survives what people do with browsers, and belongs to one browser only."""
 
+import json
 from typing import Any
 
 from support.provider import NAME, callback
@@ -169,3 +170,36 @@ def test_one_login_serves_the_next_request(house: Any) -> None:
     )
     assert isinstance(stranger, Returned)
     assert stranger.error == "login_required"
+
+
+def test_the_provider_that_a_client_names_is_not_the_browsers_to_choose(house: Any) -> None:
+    """Another provider in the address of the page changes nothing."""
+    visitor = Visitor(house.service)
+    away = visitor.open(authorize_url(house.client, house.client.request_uri(acr_values=f"idp:{NAME}")))
+    assert isinstance(away, Returned)
+    interaction = next(iter(visitor_interactions(house)))
+    again = visitor.open(f"{house.service.issuer}/connect/login?interaction={interaction}&idp=test")
+    assert isinstance(again, Returned)
+    assert again.location.startswith(house.standin.issuer)
+
+
+def visitor_interactions(house: Any) -> list[str]:
+    """The newest login under way at the stand-in, as the store has it."""
+    state = house.standin.pushed[-1]["state"]
+    ticket = house.backstage.services.store.tickets.peek("upstream_state", f"_state_{NAME}_{state}")
+    return [json.loads(ticket.value)["data"]["interaction"]]
+
+
+def test_a_form_too_long_for_an_address(house: Any) -> None:
+    """A long form is answered at once, since no server takes an address of that length."""
+    visitor = Visitor(house.service)
+    form = {
+        "client_id": house.client.client_id,
+        "request_uri": house.client.request_uri(acr_values="idp:test"),
+    }
+    answer = visitor._send(
+        "POST", house.service.issuer + "/connect/authorize", data={**form, "more": "x" * 5000}
+    )
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(house.service.issuer + "/test-provider/authorize?")
+    assert "tillit-login" in visitor.session.cookies

@@ -194,3 +194,24 @@ def test_a_provider_that_promised_its_name_must_give_it(house: Any) -> None:
     query = dict(parse_qsl(urlsplit(location).query))
     del query["iss"]
     refused(house, visitor, visitor.open(callback(house.service, **query)))
+
+
+def test_a_new_login_is_asked_for_and_must_be_shown(house: Any) -> None:
+    """With prompt=login the provider is told so, and an ID token that does not say when is not believed."""
+    visitor = Visitor(house.service)
+    to_standin(house, visitor, prompt="login", state="my-state")
+    assert house.standin.pushed[-1]["max_age"] == "0"
+    assert house.standin.pushed[-1]["prompt"] == "login"
+    house.standin.claims["auth_time"] = ...
+    refused(house, visitor, back(house, visitor))
+
+
+def test_without_such_a_wish_the_time_may_be_missing(house: Any) -> None:
+    """A provider need not say when the person logged in, unless it was asked."""
+    visitor = Visitor(house.service)
+    to_standin(house, visitor)
+    assert {"max_age", "prompt"}.isdisjoint(house.standin.pushed[-1])
+    house.standin.claims["auth_time"] = ...
+    returned = back(house, visitor)
+    assert isinstance(returned, Returned)
+    assert returned.code

@@ -37,6 +37,8 @@ CANCEL_PATH: Final = "/connect/login/cancel"
 
 _MAX_QUERY: Final = 4_000  # longer than this, with the other headers, a request line may be refused
 _CLIENT_FAULTS: Final = 500
+_CANCELLED: Final = "The login was cancelled."
+_NOWHERE: Final = "There is no identity provider to log in at."
 
 _log = logging.getLogger("tillit.web")
 
@@ -94,14 +96,14 @@ class LoginDoor:
         """Choose a provider, or go on to the one chosen; also begin again after the provider was away."""
         parameters, _ = query_parameters(request.environ)
         login = self._peek(parameters.get("interaction"))
-        return self._to_provider(login, parameters.get("idp", login.idp))
+        # A provider that the client has named is not the browser's to choose.
+        named = login.idp if self.idps.find(login.idp) else parameters.get("idp")
+        return self._to_provider(login, named)
 
     def cancel(self) -> Response:
         """Leave without having logged in."""
         parameters, _ = query_parameters(request.environ)
-        login = self._peek(parameters.get("interaction"))
-        denied = OAuthError("access_denied", "The login was cancelled or could not be used.")
-        return self._send_back(refuse_login(login.interaction, self._binding(), denied, self.services))
+        return self._leave(self._peek(parameters.get("interaction")), _CANCELLED)
 
     def come_back(self) -> Response:
         """The provider's answer."""
@@ -138,11 +140,15 @@ class LoginDoor:
     def _to_provider(self, login: LogIn, name: str | None) -> Response:
         idp = self.idps.find(name) or self.idps.find(None)
         if idp is None:
-            return self._choose(login)
+            return self._choose(login) if len(self.idps) else self._leave(login, _NOWHERE)
         try:
             return self.pages.redirect(self.upstream.begin(login, idp))
         except ProviderAway as error:
             return self._away(login, error)
+
+    def _leave(self, login: LogIn, description: str) -> Response:
+        denied = OAuthError("access_denied", description)
+        return self._send_back(refuse_login(login.interaction, login.binding, denied, self.services))
 
     def _choose(self, login: LogIn) -> Response:
         choices = [

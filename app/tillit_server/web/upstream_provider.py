@@ -72,7 +72,8 @@ class Provider:
         request = self._client.create_authorization_url(
             self._callback,
             state=f"{self._idp.name}.{secrets.token_urlsafe(32)}",
-            prompt="login" if login.force else None,
+            # With max_age a provider has to say when the person logged in (OpenID Connect Core §3.1.2.1).
+            **({"prompt": "login", "max_age": "0"} if login.force else {}),
             acr_values=" ".join(self._idp.words_for(login.level)),
             login_hint=login.login_hint,
             ui_locales=" ".join(login.ui_locales),
@@ -83,6 +84,7 @@ class Provider:
         pushed = self._push(metadata, asked)
         remembered = {
             "interaction": login.interaction,
+            "anew": login.force,
             "nonce": request["nonce"],
             "code_verifier": request["code_verifier"],
         }
@@ -127,6 +129,8 @@ class Provider:
             raise ProviderAway(self._idp.name, "keys") from error
         except Rejected as error:
             raise _denied(f"ID token: {error}") from error
+        if pending.remembered["anew"] and checked.auth_time is None:
+            raise _denied("ID token: no auth_time, where a new login was asked for")
         return self._user(checked)
 
     def _user(self, token: IdToken) -> User:

@@ -19,7 +19,7 @@ class Pending:
     state: str
     idp: Idp
     interaction: str
-    remembered: Mapping[str, str] = field(repr=False)
+    remembered: Mapping[str, Any] = field(repr=False)
 
 
 class TicketCache:

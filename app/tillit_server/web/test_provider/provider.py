@@ -57,7 +57,7 @@ class Login:
     level: str
 
 
-def test_idp(issuer: str, keys: Path) -> Idp:
+def idp_of_test_provider(issuer: str, keys: Path) -> Idp:
     """The test provider as an upstream provider of ours; our key there is made in the directory ``keys``."""
     return Idp(
         name=NAME,
