@@ -1,7 +1,8 @@
 // An EHR in JavaScript: a person logs in, and each patient's documents are asked for with a token that attests why.
 //
-// With several --attestation, one for each patient, there is still one login: each refresh brings the next token.
-// What the profile demands and a certified library does not do by itself is marked PROFILE; there are three places.
+// With several --attestation, one for each patient, there is still one login: each refresh brings the next token. With
+// --at-login there is one attestation, made before the login, and every token has it.
+// What the profile demands and a certified library does not do by itself is marked PROFILE; there are four places.
 // Everything that happens is said in one line of JSON, so that another program can read along.
 //
 //   npm ci
@@ -30,6 +31,7 @@ const { values: settings } = parseArgs({
         'helseid://scopes/hpr/hpr_number nhn:phr/mhd/read-documentreferences nhn:tillitsrammeverk:parameters',
     },
     attestation: { type: 'string', multiple: true, default: [] },
+    'at-login': { type: 'boolean', default: false },
     'redirect-uri': { type: 'string', default: 'http://127.0.0.1:8765/callback' },
     as: { type: 'string' },
     url: { type: 'string' },
@@ -76,21 +78,30 @@ const DPoP = oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256'))
 // ---------------------------------------------------------------------------------------------------------------------
 // The login: the request is pushed, so that the browser carries nothing but a reference to it
 
+const attestations = await Promise.all(settings.attestation.map(async (file) => JSON.parse(await readFile(file))))
+
+// PROFILE: the moment of attesting is ours to state.
+function stated(position) {
+  return attestations[position] && { toa: Math.floor(Date.now() / 1000), ...attestations[position] }
+}
+
 const verifier = oidc.randomPKCECodeVerifier()
 const checks = { pkceCodeVerifier: verifier, expectedState: oidc.randomState(), expectedNonce: oidc.randomNonce() }
-const address = await oidc.buildAuthorizationUrlWithPAR(
-  config,
-  {
-    redirect_uri: settings['redirect-uri'],
-    scope: settings.scope,
-    code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    state: checks.expectedState,
-    nonce: checks.expectedNonce,
-    acr_values: 'Level4', // whoever attests has logged in at the highest level
-  },
-  { DPoP },
-)
+let request = new URLSearchParams({
+  redirect_uri: settings['redirect-uri'],
+  scope: settings.scope,
+  code_challenge: await oidc.calculatePKCECodeChallenge(verifier),
+  code_challenge_method: 'S256',
+  state: checks.expectedState,
+  nonce: checks.expectedNonce,
+  acr_values: 'Level4', // whoever attests has logged in at the highest level
+})
+if (settings['at-login']) {
+  // PROFILE: what is attested before the login has to be signed, so the whole request is (RFC 9101).
+  request.set('authorization_details', JSON.stringify([stated(0)]))
+  request = (await oidc.buildAuthorizationUrlWithJAR(config, request, key)).searchParams
+}
+const address = await oidc.buildAuthorizationUrlWithPAR(config, request, { DPoP })
 say('authorize', { url: address.href })
 const back = settings.as ? await logInWithoutBrowser(address) : await waitForBrowser()
 say('back', { parameters: [...back.searchParams.keys()].sort() })
@@ -98,19 +109,16 @@ say('back', { parameters: [...back.searchParams.keys()].sort() })
 // ---------------------------------------------------------------------------------------------------------------------
 // The tokens: state, issuer, nonce, signature, times and the binding are the library's business
 
-const attestations = await Promise.all(settings.attestation.map(async (file) => JSON.parse(await readFile(file))))
-
-// PROFILE: the moment of attesting is ours to state, and each token gets its own attestation.
+// Each token gets its own attestation, unless the login has one for all.
 function attest(position) {
-  const stated = attestations[position]
-  attestation = stated && { toa: Math.floor(Date.now() / 1000), ...stated }
+  attestation = settings['at-login'] ? undefined : stated(position)
 }
 
 attest(0)
 let tokens = await oidc.authorizationCodeGrant(config, back, { ...checks, idTokenExpected: true }, undefined, { DPoP })
 const person = tokens.claims()
 say('tokens', told(tokens))
-await useToken(tokens)
+await useToken(tokens, attestations[0])
 
 const user = await oidc.fetchUserInfo(config, tokens.access_token, person.sub, { DPoP })
 say('userinfo', { claims: user })
@@ -120,7 +128,7 @@ for (let patient = 1; patient < attestations.length; patient += 1) {
   attest(patient)
   tokens = await oidc.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP })
   say('refreshed', told(tokens))
-  await useToken(tokens)
+  await useToken(tokens, attestations[patient])
 }
 
 say('logout', { url: oidc.buildEndSessionUrl(config, { id_token_hint: tokens.id_token }).href })
@@ -131,8 +139,8 @@ function told(answer) {
 }
 
 // The patient's number goes into a form: addresses end up in logs.
-async function useToken(answer) {
-  const patient = attestation?.patients[0]?.identifier
+async function useToken(answer, attested) {
+  const patient = attested?.patients[0]?.identifier
   if (!settings.url || !patient) return
   const documents = await oidc.fetchProtectedResource(
     config,

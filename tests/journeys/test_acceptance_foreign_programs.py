@@ -188,6 +188,22 @@ def test_the_example_in_javascript_logs_in_and_attests_twice(service: Service, t
     assert patients == ["05825031016", "63714815050"]
 
 
+def test_the_example_in_javascript_attests_at_login(service: Service, tmp_path: Path):
+    """openid-client signs the request and pushes it; the attestation in it is in the first token and is used."""
+    with DocumentSource(service, tmp_path) as source:
+        command = example(service, **{"as": DOCTOR}, url=f"{source.url}/documents/search")
+        command += ["--at-login", f"--attestation={EXAMPLES / 'attestation-specialist-care.json'}"]
+        with running(command) as node:
+            said = {
+                step: node.heard(step) for step in ("discovered", "authorize", "back", "tokens", "documents")
+            }
+            node.heard("userinfo")
+            node.heard("logout")
+    assert said["documents"]["status"] == 200
+    attested = claims(said["tokens"]["access_token"])["nhn:tillitsrammeverk:parameters"]
+    assert attested["patients"][0]["identifier"]["id"] == "05825031016"
+
+
 @pytest.mark.parametrize("place", ["backstage", "under_a_path"])
 def test_the_example_in_javascript_waits_for_a_browser(place: str, request: pytest.FixtureRequest):
     """Without the shortcut it listens where the browser is to come back to, and goes on from there."""
