@@ -1,98 +1,130 @@
-"""The flow that certification runs go through before they break one thing in it: both clients, both ways to ask."""
+"""A certification run: the shipped configuration behind TLS, its clients, and its protected resource."""
 
-from dataclasses import dataclass
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from support.backstage import Backstage
 from support.ehr import Answer
-from support.login import IDENTITY
-from support.rp import RelyingParty, authorize_url
-from support.visitor import Page, Returned, Visitor
-from tillit.protocol.jose import generate_key
+from support.login import LoginEhr
+from support.rp import RelyingParty
+from support.service import TILLIT, Service, clean_environment, free_port, http
+from support.tls import Terminator, make_certificate
+from support.visitor import Visitor
+from tillit.protocol.dpop import make_proof
+from tillit.protocol.jose import generate_key, load_private_jwk, private_jwk
 
-CALLBACK = "https://localhost.emobix.co.uk:8443/test/a/tillit/callback"
-OTHER_CALLBACK = CALLBACK + "?dummy1=lorem&dummy2=ipsum"
-SCOPE = "openid profile offline_access"
-
-
-def run_client(backstage: Backstage, callback: str, **members: Any) -> RelyingParty:
-    """A client as a run registers it, with keys for PS256."""
-    ehr = backstage.client(
-        generate_key("PS256", rsa_bits=2048),
-        **{
-            "grants": ["authorization_code", "refresh_token"],
-            "redirect_uris": [callback],
-            "scopes": (*IDENTITY, *backstage.services.apis.by_scope, "nhn:tillitsrammeverk:parameters"),
-            "attests_without_login": False,
-            **members,
-        },
-    )
-    party = RelyingParty(ehr.service, ehr.client_id, ehr.key, generate_key("PS256", rsa_bits=2048))
-    party.redirect_uri = callback
-    return party
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "config" / "conformance"
+BASE = "https://localhost.emobix.co.uk:8443/test/a/tillit"
+CLIENTS = (("fapi-1", "fapi-ms-1", "fapi-cc-1"), ("fapi-2", "fapi-ms-2", "fapi-cc-2", "accounts"))
+SCOPE = "openid profile offline_access accounts"
 
 
-@dataclass(frozen=True)
-class Runner:
-    """One way to ask: in form parameters, or in a request object as client 1 of a run makes it."""
+class CertifiedParty(RelyingParty):
+    """A client of a run: no nonce is demanded, and none is sent."""
 
-    client: RelyingParty
-    signed: bool
-
-    def push(
-        self,
-        proof: str | None = None,
-        *,
-        assertion: str | None = None,
-        header: dict[str, Any] | None = None,
-        **parameters: Any,
-    ) -> Answer:
-        """Push a request; ``parameters`` are those of the request, wherever they stand."""
-        ehr = self.client
-        given = {"scope": SCOPE, **parameters}
-        if not self.signed:
-            return ehr.send(ehr.pushed_form(assertion, **given), proof, url=ehr.par)
-        # Client 1 sends neither typ nor iat, and five minutes of life.
-        own = {"typ": ..., **(header or {})}
-        token = ehr.request_object(header=own, **{"iat": ..., "exp": self.soon(300), **given})
-        form = ehr.signed_form(token, client_id=..., client_assertion=assertion or ehr.assertion())
-        return ehr.send(form, proof, url=ehr.par)
-
-    def soon(self, seconds: int) -> int:
-        """That many seconds from now."""
-        return int(self.client.service.now()) + seconds
-
-    def link(
-        self, proof: str | None = None, *, outside: dict[str, str] | None = None, **parameters: Any
-    ) -> str:
-        """The address a browser is sent to; ``outside`` stands in it beside the repeats that a run adds."""
-        answer = self.push(proof, **parameters)
-        assert answer.status == 201, answer.body
-        return self.address(str(answer.json["request_uri"]), **(outside or {}))
-
-    def address(self, request_uri: str, **outside: str) -> str:
-        """The authorization endpoint, for a request that was pushed."""
-        repeats = {"redirect_uri": self.client.redirect_uri, "response_type": "code", "scope": SCOPE}
-        return authorize_url(self.client, request_uri, **{**repeats, **outside})
-
-    def returned(self, proof: str | None = None, **arguments: Any) -> Returned:
-        """Push, log in, and come back."""
-        return Visitor(self.client.service).log_in(self.link(proof, **arguments))
-
-    def proof(self, **claims: Any) -> str:
-        """A good proof for pushing a request."""
-        return self.client.proof(**{"htu": self.client.par, "nonce": ..., **claims})
+    def nonce(self) -> Any:
+        """Nothing: ``proof`` leaves the claim out."""
+        return ...
 
 
-def refusal(answer: Answer) -> tuple[int, str | None]:
-    """Status and code of a refusal, which is a JSON object; 401 belongs to ``invalid_client`` alone."""
-    assert answer.headers["Content-Type"] == "application/json"
-    assert (answer.status == 401) == (answer.error == "invalid_client")
-    return answer.status, answer.error
+class CertifiedService(Service):
+    """The service with the shipped settings, known by an https address that something else answers at."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        settings = (CONFIGURATION / "tillit.toml").read_text(encoding="utf-8")
+        file = data / "tillit.toml"
+        file.write_text(settings.replace('"config/conformance"', f'"{CONFIGURATION}"'), encoding="utf-8")
+        self.resource_port = free_port()
+        self.tls = Terminator(make_certificate(data), self.port, {"/accounts": self.resource_port})
+        self.issuer = self.origin = f"https://localhost:{self.tls.port}"
+        self.origins.append(self.issuer)
+        self.arguments = ["--config", str(file), "--issuer", self.issuer]
+        self.registered = ""
+
+    def prepare(self) -> None:
+        """Make the keys beforehand, and only two pairs for all clients: RSA takes its time."""
+        directory = self.data / "clients"
+        directory.mkdir(mode=0o700)
+        for clients in CLIENTS:
+            key = generate_key("PS256", rsa_bits=2048)
+            for client in clients:
+                text = json.dumps(private_jwk(key))
+                (directory / f"{client}.jwk").write_text(text, encoding="utf-8")
+        # As the page says it, from the root of the repository.
+        command = [TILLIT, "clients", "list", "--config", "config/conformance/tillit.toml"]
+        done = subprocess.run(
+            [*command, "--data", str(self.data)],
+            cwd=ROOT,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        self.registered = done.stdout
 
 
-def shown(answer: Page | Returned) -> str:
-    """The code on an error page of ours."""
-    assert isinstance(answer, Page), answer
-    assert answer.status == 400
-    return answer.error
+class Certification:
+    """The running service and what a suite brings to it."""
+
+    def __init__(self, service: CertifiedService) -> None:
+        self.service = service
+        self.accounts = f"{service.issuer}/accounts"
+
+    def client(self, client_id: str, redirect_uri: str = f"{BASE}/callback") -> CertifiedParty:
+        """One of the shipped clients, with the key that the service has made for it."""
+        jwk = json.loads((self.service.data / "clients" / f"{client_id}.jwk").read_bytes())
+        party = CertifiedParty.of(LoginEhr(self.service, client_id, load_private_jwk(jwk)))
+        party.redirect_uri = redirect_uri
+        return party
+
+    def ask(self, party: RelyingParty, token: str, *, scheme: str = "DPoP", **headers: str) -> Answer:
+        """Call the protected resource with a token and a good proof."""
+        proof = make_proof(party.dpop_key, "GET", self.accounts, now=self.service.now(), access_token=token)
+        sent = {"Authorization": f"{scheme} {token}", "DPoP": proof, **headers}
+        return Answer(*http("GET", self.accounts, headers=sent))
+
+    def visitor(self) -> Visitor:
+        """A browser that trusts the certificate."""
+        visitor = Visitor(self.service)
+        visitor.session.verify = str(self.service.tls.certificate)
+        return visitor
+
+
+@contextmanager
+def certification(data: Path) -> Iterator[Certification]:
+    """Everything of a run, started and stopped."""
+    service = CertifiedService(data)
+    service.prepare()
+    command = [sys.executable, str(CONFIGURATION / "resource.py"), "--issuer", service.issuer]
+    command += ["--address", f"http://127.0.0.1:{service.port}", "--base-url", service.issuer]
+    command += ["--data", str(data), "--port", str(service.resource_port)]
+    with service.tls, service, (data / "resource.log").open("wb") as log:
+        resource = subprocess.Popen(command, stdout=log, stderr=log, env=clean_environment())
+        try:
+            _wait_for(service.resource_port)
+            yield Certification(service)
+        finally:
+            resource.terminate()
+            resource.wait(10)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the resource did not start")

@@ -46,6 +46,7 @@ class Service:
         self.workers = workers
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
+        self.origins = [self.origin]
         self.issuer = self.origin + path
         self.arguments = [*arguments, *(["--issuer", self.issuer] if path else [])]
         self.clock_file = data / "clock"

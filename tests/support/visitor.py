@@ -161,4 +161,4 @@ class Visitor:
         )
 
     def _ours(self, url: str) -> bool:
-        return url == self.service.origin or url.startswith(self.service.origin + "/")
+        return any(url == origin or url.startswith(origin + "/") for origin in self.service.origins)
