@@ -21,7 +21,8 @@ PID = "14857527039"
 class StandInProvider:
     """Takes pushed requests and redeems codes; what it says is in ``claims``, and how it fails in the switches.
 
-    ``away``: it hangs up. ``status``: what PAR and token endpoint answer with instead. ``pushed``: the forms that came,
+    ``away``: it hangs up. ``status`` (with ``location``): what PAR and token endpoint answer with instead; ``pause``:
+    after how many seconds. ``pushed``: the forms that came,
     ``redeemed`` likewise. ``now`` is the clock of the tested service.
     """
 
@@ -30,6 +31,8 @@ class StandInProvider:
         self.signer: Any = self.key
         self.away = False
         self.status: int | None = None
+        self.location: str | None = None
+        self.pause = 0.0
         self.metadata_changes: dict[str, Any] = {}
         self.header: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
@@ -63,6 +66,7 @@ class StandInProvider:
     def reset(self) -> None:
         """Be a good provider again, which has seen nothing."""
         self.signer, self.away, self.status = self.key, False, None
+        self.location, self.pause = None, 0.0
         for changes in (self.metadata_changes, self.header, self.claims, self.token_changes):
             changes.clear()
         self.pushed.clear()
@@ -104,6 +108,7 @@ class StandInProvider:
         pairs = parse_qsl(body, keep_blank_values=True)
         form = dict(pairs)
         assert len(form) == len(pairs), "a parameter twice"
+        time.sleep(self.pause)
         if self.away:
             handler.close_connection = True
         elif self.status is not None:
@@ -144,6 +149,8 @@ class StandInProvider:
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(body)))
+        if self.location:
+            handler.send_header("Location", self.location)
         handler.end_headers()
         handler.wfile.write(body)
 

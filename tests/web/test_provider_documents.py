@@ -1,0 +1,129 @@
+"""What a provider publishes is believed only as far as it is sound; everything else is a provider that is away."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from werkzeug.test import Client
+
+from support.house import House
+from support.provider import NAME
+from support.rp import authorize_url
+from tillit.protocol.jose import generate_key
+from tillit_server.issuer.explain import ExplainLimit
+from tillit_server.issuer.idps import Idp, IdpRegistry
+from tillit_server.web import upstream_provider
+from tillit_server.web.routes import Doors, framework_app
+
+
+@pytest.fixture
+def worker(house: House) -> Callable[[], Client]:
+    """Makes a worker that has read nothing yet, in this process, which knows the stand-in alone."""
+
+    def make() -> Client:
+        idp = Idp(
+            name=NAME,
+            title="Stand-in",
+            issuer=house.standin.issuer,
+            client_id="tillit-at-standin",
+            key=generate_key("ES256"),
+            levels={"high": "4"},
+        )
+        limit = ExplainLimit(1, time.monotonic)
+        doors = Doors(path="", metadata={}, max_age=1, explain_limit=limit, idps=IdpRegistry(idp))
+        return Client(framework_app(house.backstage.services, doors))
+
+    return make
+
+
+def begin(house: House, worker: Client) -> Any:
+    """Open the authorization endpoint there."""
+    uri = authorize_url(house.client, house.client.request_uri())
+    return worker.get(uri.removeprefix(house.service.issuer), headers={"Host": "localhost"})
+
+
+def test_good_documents(house: House, worker: Callable[[], Client]) -> None:
+    """With sound documents the browser goes to the provider."""
+    answer = begin(house, worker())
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(house.standin.issuer + "/authorize?")
+
+
+UNSOUND: dict[str, dict[str, Any]] = {
+    "another issuer": {"issuer": "https://other.example"},
+    "an issuer with a slash": {"issuer": "http://127.0.0.1/"},
+    "no issuer": {"issuer": None},
+    "authorization over http": {"authorization_endpoint": "http://idp.example/authorize"},
+    "a script for an address": {"authorization_endpoint": "javascript:alert(1)"},
+    "token over http": {"token_endpoint": "http://idp.example/token"},
+    "a user in the address": {"token_endpoint": "https://user@idp.example/token"},
+    "no pushed requests": {"pushed_authorization_request_endpoint": None},
+    "pushed requests over http": {"pushed_authorization_request_endpoint": "http://idp.example/par"},
+    "a fragment": {"pushed_authorization_request_endpoint": "https://idp.example/par#x"},
+    "keys over http": {"jwks_uri": "http://idp.example/jwks"},
+    "unsigned tokens": {"id_token_signing_alg_values_supported": ["none"]},
+    "very much": {"padding": "x" * 600_000},
+}
+
+
+@pytest.mark.parametrize("fault", UNSOUND)
+def test_unsound_documents(house: House, worker: Callable[[], Client], fault: str) -> None:
+    """The person reads that the login is not available, and nothing is sent to such an address."""
+    house.standin.metadata_changes.update(UNSOUND[fault])
+    before = len(house.standin.pushed)
+    answer = begin(house, worker())
+    assert answer.status_code == 503
+    assert len(house.standin.pushed) == before
+
+
+def test_metadata_cannot_change_how_we_connect(house: House, worker: Callable[[], Client]) -> None:
+    """Members called like arguments of the library change nothing: not the checks, not the scope, not the client."""
+    house.standin.metadata_changes.update(
+        verify=False, trust_env=True, scope="all", client_id="x", proxies={"http": "http://192.0.2.1"}
+    )
+    answer = begin(house, worker())
+    assert answer.status_code == 303
+    pushed = house.standin.pushed[-1]
+    assert (pushed["scope"], pushed["client_id"]) == ("openid profile", "tillit-at-standin")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patience of a fifth of a second."""
+    monkeypatch.setattr(upstream_provider, "_SECONDS", (0.2, 0.2))
+
+
+def test_a_provider_that_hangs(house: House, worker: Callable[[], Client], hasty: None) -> None:
+    """Who waits for the provider waits for a limited time."""
+    waiting = worker()
+    assert begin(house, waiting).status_code == 303
+    house.standin.pause = 2.0
+    begun = time.monotonic()
+    assert begin(house, waiting).status_code == 503
+    assert time.monotonic() - begun < 1.5
+
+
+def test_a_provider_that_sends_us_elsewhere(house: House, worker: Callable[[], Client]) -> None:
+    """A redirect of the provider's own endpoints is not followed: our assertion is for nobody else."""
+    waiting = worker()
+    house.standin.status = 307
+    house.standin.location = house.standin.issuer + "/par"
+    assert begin(house, waiting).status_code == 503
+
+
+def test_p11_no_route_for_browsers_lacks_its_headers(house: House, worker: Callable[[], Client]) -> None:
+    """Every GET route of the route table that answers with a page answers with the headers of pages."""
+    client = worker()
+    seen = 0
+    for rule in client.application.url_map.iter_rules():
+        if "GET" not in (rule.methods or ()):
+            continue
+        answer = client.get(rule.rule, headers={"Host": "localhost"})
+        if answer.content_type.startswith("text/html"):
+            seen += 1
+            assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"], rule.rule
+            assert answer.headers["Cache-Control"] == "no-store", rule.rule
+            assert answer.headers["Referrer-Policy"] == "no-referrer", rule.rule
+            assert answer.headers["X-Content-Type-Options"] == "nosniff", rule.rule
+    assert seen >= 4
