@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from support.ehr import Ehr
@@ -48,10 +49,10 @@ class SwiftEhr(Ehr):
 class Backstage:
     """What an operator of the same installation can do and see, without a command for each step."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, settings: Path | None = None) -> None:
         self.service = service
         flags = {"dev": True, "data": service.data, "clock": service.clock_file, "issuer": service.issuer}
-        self.installation = build(load_settings(flags=flags))
+        self.installation = build(load_settings(file=settings, flags=flags))
         self.services = self.installation.services
         self._name = secrets.token_hex(3)  # several of us may stand behind one service
         self._clients = 0
