@@ -112,10 +112,11 @@ def test_what_we_send_is_what_we_take():
     ],
 )
 def test_p9_answers_that_are_not_believed(changes, pointer):
-    """An answer of another issuer or to another login is rejected, an error too."""
+    """An answer of another issuer or to another login is rejected, an error too; what is missing is called so."""
     with pytest.raises(Rejected) as caught:
         check({name: value for name, value in (GOOD | changes).items() if value is not ...})
     assert caught.value.pointer == pointer
+    assert (caught.value.reason == "missing") == (changes.get(pointer) is ...)
     assert STATE not in str(caught.value)
 
 

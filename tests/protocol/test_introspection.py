@@ -33,6 +33,7 @@ def test_what_is_signed_is_what_arrives(answer):
     """The caller gets the plain answer, and none of it stands outside its member."""
     token = make_introspection_jwt(KEY, issuer=ISSUER, audience=CALLER, now=NOW, response=answer)
     assert taken(token) == answer
+    assert INACTIVE == {"active": False}
     jws = read_jws(token)
     assert jws.header["typ"] == "token-introspection+jwt"
     assert sorted(jws.claims) == ["aud", "iat", "iss", "token_introspection"]
