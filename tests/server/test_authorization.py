@@ -101,7 +101,7 @@ def test_prompt_none_never_shows_a_page(reception: Reception, ehr: LoginEhr):
         (None, {}),
         ("nobody", {}),
         (weak, {"acr_values": "Level4"}),
-        (weak, {"acr_values": "idp:another"}),
+        (logged_in(reception, ehr, idp="elsewhere"), {"acr_values": "idp:test"}),
         (logged_in(reception, ehr, auth_time=now(ehr) - 100), {"max_age": "50"}),
     ):
         back = asked(reception, ehr, session, prompt="none", state=state, **parameters)
@@ -122,7 +122,7 @@ def test_prompt_none_never_shows_a_page(reception: Reception, ehr: LoginEhr):
         ("Level3 Level4", "3", True),
         ("Substantial", "2", False),
         ("idp:test", "3", True),
-        ("idp:another Level3", "4", False),
+        ("idp:nobody-knows", "3", True),
         ("bp:amr:sc something-else", "2", True),
     ],
 )
@@ -133,6 +133,13 @@ def test_acr_values_ask_for_strength_and_provider(
     session = logged_in(reception, ehr, security_level=level)
     outcome = asked(reception, ehr, session, acr_values=acr_values)
     assert isinstance(outcome, SendBack) == served
+
+
+def test_a_login_at_another_provider_than_the_one_named_is_not_enough(reception: Reception, ehr: LoginEhr):
+    """Who is logged in through another provider logs in anew at the one that the client names."""
+    page = asked(reception, ehr, logged_in(reception, ehr, idp="elsewhere"), acr_values="idp:test")
+    assert isinstance(page, LogIn)
+    assert page.idp == "test"
 
 
 def test_the_login_page_knows_what_was_asked(reception: Reception, ehr: LoginEhr):

@@ -12,6 +12,7 @@ from tillit_server.issuer.asked import Asked
 from tillit_server.issuer.browser import Browser, LogIn, SendBack
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.front_channel import read_front_channel
+from tillit_server.issuer.idps import IdpRegistry
 from tillit_server.issuer.interactions import (
     INTERACTION,
     Interaction,
@@ -30,13 +31,14 @@ from tillit_server.issuer.users import User
 from tillit_server.storage.ports import Conflict, Redemption, Settlement
 
 AUTHORIZE_PATH: Final = "/connect/authorize"
+NO_IDPS: Final = IdpRegistry()
 
 
-def open_authorization(browser: Browser, services: Services) -> SendBack | LogIn:
+def open_authorization(browser: Browser, services: Services, idps: IdpRegistry = NO_IDPS) -> SendBack | LogIn:
     """Judge what a browser brought: back to the client at once, or a login first.
 
-    Raises ``OAuthError`` or ``Refused`` for everything that nobody may be redirected for, and
-    ``StorageUnavailable``.
+    ``idps``: the providers that a client may name. Raises ``OAuthError`` or ``Refused`` for everything that
+    nobody may be redirected for, and ``StorageUnavailable``.
     """
     now = services.clock()
     client = _named_client(browser, services)
@@ -51,7 +53,7 @@ def open_authorization(browser: Browser, services: Services) -> SendBack | LogIn
         login = Login(client, asked, ends=(Redemption(REQUEST_URI, pushed),))
     session = find_session(browser.session, services, now)
     try:
-        if session is not None and session_will_do(client, login.asked, session.user, services, now):
+        if session is not None and session_will_do(login, session.user, services, now, idps=idps):
             return grant_code(login, session, services, now)
         if "none" in login.asked.request.prompt:
             raise OAuthError("login_required", "nobody is logged in who will do")  # noqa: TRY301 (for the client)
@@ -78,7 +80,7 @@ def complete_login(interaction: str, binding: str | None, user: User, services: 
     login = _login_of(interaction, found, services)
     try:
         require_recent(found.asked, user, found.opened_at)
-        require_acceptable(login.client, found.asked, user, services, now)
+        require_acceptable(login, user, services, now)
     except OAuthError as error:
         return _refused(login, error, services, user=user)
     # Never the session that was there before: somebody else may know its secret (threats P10, M2).

@@ -130,7 +130,7 @@ class LoginDoor:
             binding=self._binding(),
             session=self.cookies.read(request, self.cookies.session),
         )
-        outcome = open_authorization(browser, self.services)
+        outcome = open_authorization(browser, self.services, self.idps)
         if isinstance(outcome, SendBack):
             return self._send_back(outcome)
         response = self._to_provider(outcome, outcome.idp)
