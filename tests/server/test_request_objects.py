@@ -129,11 +129,23 @@ def test_such_an_object_is_refused_in_the_strict_profile(strict: LoginEhr):
 
 def test_an_object_that_could_be_an_assertion_is_spent_as_one(lenient: LoginEhr):
     """J18: under the type of an assertion it does not authenticate anybody afterwards."""
-    token = details_only(lenient)
     fields = lenient.parameters(scope=ATTESTED["scope"])
-    assert beside(lenient, token, **fields).status == 201
-    answer = lenient.send(lenient.pushed_form(token), None, url=lenient.par)
-    assert (answer.status, answer.error) == (401, "invalid_client")
+    for typ in ("client-authentication+jwt", "JWT"):
+        token = details_only(lenient, {"typ": typ})
+        assert beside(lenient, token, **fields).status == 201
+        answer = lenient.send(lenient.pushed_form(token), None, url=lenient.par)
+        assert (answer.status, answer.error) == (401, "invalid_client")
+
+
+@pytest.mark.parametrize("typ", [..., "JWT", "client-authentication+jwt"])
+def test_a_request_is_no_assertion_whatever_its_type(typ: Any, strict: LoginEhr, lenient: LoginEhr):
+    """J18: what holds the parameters of a request, and all that an assertion needs, authenticates nobody."""
+    for ehr in (strict, lenient):
+        token = ehr.request_object(header={"typ": typ}, sub=ehr.client_id)
+        answer = ehr.send(ehr.pushed_form(token), None, url=ehr.par)
+        assert (answer.status, answer.error) == (401, "invalid_client")
+        own = ehr.request_object(header={"typ": typ}, sub=ehr.client_id, redirect_uri=..., response_type=...)
+        assert ehr.send(ehr.pushed_form(own), None, url=ehr.par).error == "invalid_client"
 
 
 def test_a_request_object_with_an_id_is_good_once(strict: LoginEhr):

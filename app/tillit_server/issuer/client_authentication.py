@@ -15,6 +15,8 @@ from tillit_server.issuer.clients import Client
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 
+# What an authorization request holds; its type need not tell it from an assertion (RFC 9101 §10.8).
+_OF_REQUESTS = frozenset({"response_type", "redirect_uri", "code_challenge"})
 # Whom an assertion of an unknown client is judged as; nothing it could sign is ever accepted.
 _NOBODY = Client("", (), (), frozenset(), frozenset(), disabled=True)
 
@@ -66,15 +68,25 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
             reason = "unknown client" if client is None else "the client is disabled"
             raise invalid_client(reason, pointer="client_assertion.iss") from error
         raise
-    if basic is not None:
-        # Judged last, so that nobody but the client learns that it has the tolerance (threat C9).
-        named, secret = basic
-        if named != judged_as.id or not judged_as.profile.empty_basic_header:
-            raise _two_methods()
-        if secret:
-            raise invalid_request("Authorization: a secret beside a client assertion")
-        assertion = replace(assertion, tolerances_used=(*assertion.tolerances_used, "empty_basic_header"))
-    return AuthenticatedClient(judged_as, assertion)
+    return AuthenticatedClient(judged_as, _standing_alone(assertion, basic, judged_as))
+
+
+def _standing_alone(assertion: Assertion, basic: tuple[str, str] | None, client: Client) -> Assertion:
+    """The assertion, when it is one and nothing else speaks for the client.
+
+    Judged last, so that nobody but the client learns what it is forgiven (threat C9).
+    """
+    if not _OF_REQUESTS.isdisjoint(assertion.claims):
+        # Requests pass through browsers in the oldest profile; who finds one is not its client (threat J18).
+        raise invalid_client("a request object is no assertion", pointer="client_assertion")
+    if basic is None:
+        return assertion
+    named, secret = basic
+    if named != client.id or not client.profile.empty_basic_header:
+        raise _two_methods()
+    if secret:
+        raise invalid_request("Authorization: a secret beside a client assertion")
+    return replace(assertion, tolerances_used=(*assertion.tolerances_used, "empty_basic_header"))
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:

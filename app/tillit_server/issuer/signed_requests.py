@@ -20,6 +20,7 @@ MERGED = "merged_request_object"
 _ENVELOPE = frozenset({"request", "client_assertion", "client_assertion_type"})
 _RESOURCE = "resource"
 _DETAILS, _WRONG_NAME = "authorization_details", "assertion_details"
+_TYPES_OF_ASSERTIONS = frozenset({"general_typ", "assertion_typ"})
 _SHOWN = 64
 
 
@@ -86,8 +87,9 @@ def read_parameters(
         resources = ()
     spends: tuple[Claim, ...] = ()
     if found.jti is not None:
-        # Under the type of an assertion it could pass for one, so it is spent as one too (threat J18).
-        spaces = (REQUEST_OBJECT, ASSERTION) if "assertion_typ" in tolerances else (REQUEST_OBJECT,)
+        # Under a type that assertions have it could pass for one, so it is spent as one too (threat J18).
+        doubtful = not _TYPES_OF_ASSERTIONS.isdisjoint(tolerances)
+        spaces = (REQUEST_OBJECT, ASSERTION) if doubtful else (REQUEST_OBJECT,)
         key, until = f"{client.id} {found.jti}", found.expires_at + SKEW
         spends = tuple(Claim(space, key, until) for space in spaces)
     # An attestation is as old as what carries it says, and never younger.
