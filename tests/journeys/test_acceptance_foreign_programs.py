@@ -4,6 +4,7 @@ The libraries are as their makers published them; the few lines around them are 
 """
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.foreign_logins import AFTER_LOGOUT, DOCTOR, LOGIN, REDIRECT_URI, Fo
 from support.foreign_programs import EXAMPLES, go_program, java_program, node_program, running
 from support.service import PHR, Service, free_port
 from support.sources import DocumentSource
+from support.tls import TRUST, Terminator, make_certificate
 from tillit.protocol.jose import generate_key, private_jwk
 
 pytestmark = pytest.mark.xdist_group("journeys")
@@ -97,6 +99,19 @@ def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage
         opened.close()
 
 
+@pytest.fixture
+def behind_tls(tmp_path: Path) -> Iterator[Backstage]:
+    """A service that is known by an https address, and its installation."""
+    service = Service(tmp_path / "data", workers=1)
+    with Terminator(make_certificate(tmp_path), service.port) as tls:
+        service.issuer = f"https://localhost:{tls.port}"
+        service.arguments = ["--issuer", service.issuer]
+        with service:
+            opened = Backstage(service)
+            yield opened
+            opened.close()
+
+
 @pytest.mark.parametrize("place", ["backstage", "under_a_path"])
 def test_nimbus_logs_in_with_one_assertion_for_two_requests(
     place: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -128,12 +143,14 @@ def test_nimbus_logs_in_with_one_assertion_for_two_requests(
     assert left.headers["Location"].startswith(f"{AFTER_LOGOUT}?state=")
 
 
-def test_14_go_logs_in_from_the_address(backstage: Backstage, tmp_path: Path):
+@pytest.mark.parametrize("place", ["backstage", "behind_tls"])
+def test_14_go_logs_in_from_the_address(place: str, request: pytest.FixtureRequest, tmp_path: Path):
     """The request object says everything twice, the code goes with an empty secret, go-oidc verifies an RS256 ID token."""
+    backstage: Backstage = request.getfixturevalue(place)
     program = go_program()
     members = LOGIN | {"profile": "legacy", "id_token_signed_response_alg": "RS256"}
     client = Foreign(backstage, tmp_path, "PS256", **members)
-    browser = ForeignBrowser()
+    browser = ForeignBrowser(trusts=os.environ.get(TRUST))
     scope = f"openid profile {WARD_LIST}"
     with running([*program, *client.arguments("login", scope, REDIRECT_URI, AFTER_LOGOUT)]) as go:
         go.tell(browser.open(go.heard("authorize")["url"], REDIRECT_URI))
@@ -204,12 +221,12 @@ def test_the_example_in_javascript_attests_at_login(service: Service, tmp_path: 
     assert attested["patients"][0]["identifier"]["id"] == "05825031016"
 
 
-@pytest.mark.parametrize("place", ["backstage", "under_a_path"])
+@pytest.mark.parametrize("place", ["backstage", "under_a_path", "behind_tls"])
 def test_the_example_in_javascript_waits_for_a_browser(place: str, request: pytest.FixtureRequest):
-    """Without the shortcut it listens where the browser is to come back to, and goes on from there."""
+    """Without the shortcut it listens where the browser is to come back to, and goes on from there; HTTPS or not."""
     service = request.getfixturevalue(place).service
     redirect_uri = f"http://127.0.0.1:{free_port()}/callback"
-    browser = ForeignBrowser()
+    browser = ForeignBrowser(trusts=os.environ.get(TRUST))
     command = example(service, redirect_uri=redirect_uri, scope="openid profile")
     with running(command) as node:
         node.heard("discovered")

@@ -86,7 +86,7 @@ def node_program(name: str) -> list[str]:
     # The program lies beside its packages, for that is where it looks for them.
     sources = [EXAMPLES / "package.json", EXAMPLES / "package-lock.json", EXAMPLES / name]
     install = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    return ["node", str(built("node", sources, EXAMPLES, install) / name)]
+    return ["node", "--use-openssl-ca", str(built("node", sources, EXAMPLES, install) / name)]
 
 
 class Conversation:
