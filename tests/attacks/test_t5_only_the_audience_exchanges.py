@@ -268,3 +268,11 @@ def test_t5_a_proof_of_its_own(backstage: Backstage, ehr: SwiftEhr, source: Swif
     """The actor proves its own key; without a proof there is nothing, and the sender's is not asked for."""
     token = sent(backstage, ehr)
     refused(source.send(exchange_form(source, token), None), "invalid_dpop_proof")
+
+
+def test_t5_without_a_scope_it_is_all_the_actor_has(backstage: Backstage, ehr: SwiftEhr):
+    """An exchange has its attestation with it, so no scope has to wait for one."""
+    actor = api(backstage, scopes=[PHR, PHR_DOCUMENT])
+    body = good(exchange(actor, sent(backstage, ehr), scope=...))
+    assert body["scope"] == f"{PHR} {PHR_DOCUMENT}"
+    assert ATTESTED in claims_of(body["access_token"])

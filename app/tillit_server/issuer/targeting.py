@@ -23,7 +23,7 @@ def narrow_scope(
     wanted = _wanted(request, basis)
     # The client's own order is kept; without one, the order of the login or of the registry.
     scopes = _asked_for(asked) if asked is not None else _granted(basis, apis)
-    if asked is None and not wanted and basis.user and not attests:
+    if asked is None and not wanted and basis.own_login and not attests:
         scopes = tuple(scope for scope in scopes if not _needs_attestation(scope, apis))
     for scope in scopes:
         if not basis.user and scope in IDENTITY_SCOPES:

@@ -108,7 +108,8 @@ def narrowed_scope(known: TokenFacts) -> Target:
         basis,
         services.apis,
         issuer=services.issuer,
-        attests=not basis.user or attests(known.authenticated_client, basis.authorized),
+        # Only a login waits: without one, and in an exchange, no attestation can come later.
+        attests=not basis.own_login or attests(known.authenticated_client, basis.authorized),
     )
     return within_terms(target, known.authenticated_client, basis.authorized, services, known.now)
 

@@ -56,9 +56,14 @@ class Basis:
         return self.authorized is not None
 
     @property
+    def own_login(self) -> bool:
+        """Whether somebody has logged in to this very client, and not to another whose token it exchanges."""
+        return self.authorized is not None and self.subject_token is None
+
+    @property
     def identifies(self) -> bool:
-        """Whether the client gets an ID token: it has asked for the login itself (OIDC Core §3.1.3.3)."""
-        return self.authorized is not None and self.subject_token is None and "openid" in self.scopes
+        """Whether the client gets an ID token (OIDC Core §3.1.3.3)."""
+        return self.own_login and "openid" in self.scopes
 
 
 Grant = Callable[["TokenFacts"], Basis]
