@@ -256,3 +256,16 @@ def test_a_house_without_providers(tmp_path: Path) -> None:
     assert answer.status_code == 303
     assert "error=access_denied" in answer.headers["Location"]
     assert "state=s" in answer.headers["Location"]
+
+
+def test_a_login_survives_a_restart_of_the_service(tmp_path: Path) -> None:
+    """What belongs to a login lies in the store, so that no worker is needed twice."""
+    with Service(tmp_path / "service", workers=1) as service:
+        party, visitor = RelyingParty.development(service), Visitor(service)
+        page = visitor.open(authorize_url(party, party.request_uri()))
+        assert isinstance(page, Page)
+        service.stop()
+        service.start()
+        returned = visitor.submit(page, "people", person="14857527039")
+        assert isinstance(returned, Returned)
+        assert returned.code

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from flask import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tillit_server.web.texts import TEXTS, language_of
+from tillit_server.web.texts import TEST_MARKS, TEXTS, language_of
 
 HTML: Final = "text/html; charset=utf-8"
 STYLE_PATH: Final = "/connect/tillit.css"
@@ -54,6 +54,7 @@ class Pages:
         html = self._templates.get_template(template).render(
             language=language,
             t=TEXTS[language],
+            test_marks=TEST_MARKS,
             style=self.path + STYLE_PATH,
             icon=self.path + ICON_PATH,
             **values,

@@ -5,6 +5,9 @@ from typing import Final
 
 DEFAULT: Final = "nb"
 
+TEST_MARKS: Final[Mapping[str, str]] = {"nb": "ikke ekte innlogging", "en": "not a real login"}
+"""What every page of the test provider says, in both languages whoever reads."""
+
 TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
     "nb": {
         "cancel": "Avbryt",
@@ -30,7 +33,6 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "log_out_button": "Logg ut",
         "logged_out_title": "Du er logget ut",
         "logged_out_lead": "Neste gang noen logger inn i denne nettleseren, må de gjøre det på nytt.",
-        "test_mark": "TEST – ikke ekte innlogging / not a real login",
         "test_title": "Testinnlogging",
         "test_lead": "Velg hvem du vil være. Alle personene er oppdiktet.",
         "test_level": "Sikkerhetsnivå",
@@ -66,7 +68,6 @@ TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "log_out_button": "Log out",
         "logged_out_title": "You are logged out",
         "logged_out_lead": "Whoever logs in with this browser next will have to do so anew.",
-        "test_mark": "TEST – ikke ekte innlogging / not a real login",
         "test_title": "Test login",
         "test_lead": "Choose who you want to be. All persons are made up.",
         "test_level": "Security level",
