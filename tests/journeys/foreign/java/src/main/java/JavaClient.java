@@ -3,8 +3,14 @@ import com.nimbusds.jose.JWSAlgorithm;
 import com.nimbusds.jose.JWSHeader;
 import com.nimbusds.jose.crypto.factories.DefaultJWSSignerFactory;
 import com.nimbusds.jose.jwk.JWK;
+import com.nimbusds.jose.jwk.source.JWKSourceBuilder;
+import com.nimbusds.jose.proc.DefaultJOSEObjectTypeVerifier;
+import com.nimbusds.jose.proc.JWSVerificationKeySelector;
+import com.nimbusds.jose.proc.SecurityContext;
 import com.nimbusds.jwt.JWTClaimsSet;
 import com.nimbusds.jwt.SignedJWT;
+import com.nimbusds.jwt.proc.DefaultJWTClaimsVerifier;
+import com.nimbusds.jwt.proc.DefaultJWTProcessor;
 import com.nimbusds.oauth2.sdk.AuthorizationCodeGrant;
 import com.nimbusds.oauth2.sdk.AuthorizationGrant;
 import com.nimbusds.oauth2.sdk.AuthorizationRequest;
@@ -19,6 +25,8 @@ import com.nimbusds.oauth2.sdk.TokenResponse;
 import com.nimbusds.oauth2.sdk.auth.PrivateKeyJWT;
 import com.nimbusds.oauth2.sdk.dpop.DefaultDPoPProofFactory;
 import com.nimbusds.oauth2.sdk.dpop.JWKThumbprintConfirmation;
+import com.nimbusds.oauth2.sdk.dpop.verifiers.DPoPIssuer;
+import com.nimbusds.oauth2.sdk.dpop.verifiers.DPoPProtectedResourceRequestVerifier;
 import com.nimbusds.oauth2.sdk.http.HTTPRequest;
 import com.nimbusds.oauth2.sdk.http.HTTPResponse;
 import com.nimbusds.oauth2.sdk.id.ClientID;
@@ -50,6 +58,7 @@ import java.time.Instant;
 import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import net.minidev.json.JSONObject;
 import net.minidev.json.parser.JSONParser;
 
@@ -141,13 +150,29 @@ public final class JavaClient {
   }
 
   private void sayToken(String step, DPoPAccessToken token) throws Exception {
-    SignedJWT parsed = SignedJWT.parse(token.getValue());
-    String thumbprint = (String) parsed.getJWTClaimsSet().getJSONObjectClaim("cnf").get("jkt");
+    String thumbprint = JWKThumbprintConfirmation.parse(readAsApi(token)).getValue().toString();
     if (!key.computeThumbprint().toString().equals(thumbprint)) {
       throw new IllegalStateException("bound to another key");
     }
     say(step, Map.of("access_token", token.getValue(), "lifetime", token.getLifetime(),
         "scope", String.valueOf(token.getScope())));
+  }
+
+  /** What an API built on the same library makes of the token and of a proof that comes with it. */
+  private JWTClaimsSet readAsApi(DPoPAccessToken token) throws Exception {
+    DefaultJWTProcessor<SecurityContext> api = new DefaultJWTProcessor<>();
+    api.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType("at+jwt")));
+    api.setJWSKeySelector(new JWSVerificationKeySelector<>(
+        JWSAlgorithm.ES256, JWKSourceBuilder.create(metadata.getJWKSetURI().toURL()).build()));
+    api.setJWTClaimsSetVerifier(new DefaultJWTClaimsVerifier<>(
+        new JWTClaimsSet.Builder().issuer(metadata.getIssuer().getValue()).build(),
+        Set.of("sub", "aud", "exp", "iat", "jti", "client_id", "cnf")));
+    JWTClaimsSet claims = api.process(token.getValue(), null);
+    URI records = URI.create("https://records.example/documents");
+    new DPoPProtectedResourceRequestVerifier(Set.of(algorithm), 10, 60, null)
+        .verify("GET", records, new DPoPIssuer(clientId), proofs.createDPoPJWT("GET", records, token), token,
+            JWKThumbprintConfirmation.parse(claims), (Nonce) null);
+    return claims;
   }
 
   private void machine(Scope scope) throws Exception {
