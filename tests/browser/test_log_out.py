@@ -85,6 +85,7 @@ def test_a_form_from_another_site_ends_the_session(party: RelyingParty, tab: Tab
     }
     tab.page.goto(f"http://localhost:{urlsplit(door.redirect_uri).port}/elsewhere")
     assert door.next(lambda: tab.page.evaluate(FORM, fields)) == {"state": "s"}
+    tab.page.wait_for_selector("h1#client")
     assert not is_logged_in(party, tab, door)
 
 
