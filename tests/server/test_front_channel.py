@@ -88,6 +88,17 @@ def test_a_request_object_is_merged_with_the_query(inside: Any, old: RelyingPart
     assert (shown.status, shown.error) == (400, "invalid_request")
 
 
+def test_a_denial_spends_a_request_object_too(old: RelyingParty):
+    """After a cancelled login the same link leads nowhere, though the object lives on."""
+    parameters = old.parameters()
+    url = address(old, **parameters, request=old.request_object(**parameters))
+    assert Visitor(old.service).log_in(url, cancel=True).error == "access_denied"
+    late = Visitor(old.service)
+    page = late.submit(late.open(url), "leave", cancel="yes")  # type: ignore[arg-type]
+    assert isinstance(page, Page)
+    assert (page.status, page.error) == (400, "invalid_request")
+
+
 def test_an_object_of_2021_without_parameters_or_client_id(old: RelyingParty, reception: Reception):
     """As the oldest samples make it: only the envelope is inside."""
     bare = dict.fromkeys((*old.parameters(), "client_id"), ...)

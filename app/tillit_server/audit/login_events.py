@@ -47,7 +47,6 @@ class LoginRefused(Event):
     client_id: str
     code: str
     rule: str | None = None
-    sid: str | None = None
     practitioner: str | None = person()
 
 

@@ -94,7 +94,9 @@ def refuse_code(login: Login, error: OAuthError, services: Services, *, user: Us
         rule=error.rule,
         practitioner=user.pid if user else None,
     )
-    services.store.settle(Settlement(redemptions=login.ends, entries=(services.audit.entry(refusal),)))
+    services.store.settle(
+        Settlement(claims=login.spends, redemptions=login.ends, entries=(services.audit.entry(refusal),))
+    )
     return send_back(login.asked, services, error=error)
 
 
