@@ -9,6 +9,7 @@ from support.accessibility import faults_of
 from support.browser import ClientDoor, Tab
 from support.house import House
 from support.rp import RelyingParty, authorize_url
+from tillit_server.web.texts import TEXTS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -55,6 +56,20 @@ def form_post(house: House, tab: Tab) -> None:
     tab.page.goto(authorize_url(house.client, uri))
 
 
+def log_out(house: House, tab: Tab) -> None:
+    """The page that asks before it ends a session."""
+    uri = house.client.request_uri(acr_values="idp:test", response_mode="form_post")
+    tab.page.goto(authorize_url(house.client, uri))
+    tab.page.click("#person-222209991")
+    tab.page.wait_for_selector("#continue")
+    tab.page.goto(house.service.issuer + "/connect/endsession")
+
+
+def logged_out(house: House, tab: Tab) -> None:
+    """The page after the end of a session."""
+    tab.page.goto(house.service.issuer + "/connect/endsession")
+
+
 PAGES: dict[str, tuple[Callable[[House, Tab], None], dict[str, str]]] = {
     "choose": (choose, {"nb": "Velg innlogging", "en": "Choose how to log in"}),
     "test-provider": (at_test_provider, {"nb": "Testinnlogging", "en": "Test login"}),
@@ -67,6 +82,11 @@ PAGES: dict[str, tuple[Callable[[House, Tab], None], dict[str, str]]] = {
     "away": (
         away,
         {"nb": "Innlogging er ikke tilgjengelig akkurat nå", "en": "Login is not available just now"},
+    ),
+    "log-out": (log_out, {"nb": TEXTS["nb"]["log_out_title"], "en": TEXTS["en"]["log_out_title"]}),
+    "logged-out": (
+        logged_out,
+        {"nb": TEXTS["nb"]["logged_out_title"], "en": TEXTS["en"]["logged_out_title"]},
     ),
     "form-post": (form_post, {"nb": "Tilbake til systemet", "en": "Back to the system"}),
 }
