@@ -217,6 +217,7 @@ def test_nobody_is_sent_to_an_address_that_is_not_registered(address: str, grant
     page = end(visitor_of(granted), id_token_hint=granted.id_token(), post_logout_redirect_uri=address)
     assert isinstance(page, Page), page
     assert (page.status, page.error) == (400, "invalid_request")
+    assert "The logout cannot go on" in page.html
     assert logged_in(granted)
 
 

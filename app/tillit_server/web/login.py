@@ -209,14 +209,18 @@ class LoginDoor:
         return f"{self._path(path)}?{urlencode({'interaction': login.interaction, **more})}"
 
 
-def error_page(pages: Pages, answer: Answer) -> Response:
-    """``answer`` to a person: its code, what it means, and the id that leads to the log."""
+def error_page(pages: Pages, answer: Answer, *, title: str = "error_title") -> Response:
+    """``answer`` to a person: its code, what it means, and the id that leads to the log.
+
+    ``title``: the name of the text that says what cannot go on.
+    """
     headers = dict(answer.headers)
     unavailable = answer.status >= _CLIENT_FAULTS
     response = pages.page(
         request,
         "error.html",
         status=answer.status if unavailable else 400,
+        title=title,
         error=answer.body["error"],
         description=answer.body.get("error_description", ""),
         error_id=headers[ERROR_ID_HEADER],

@@ -80,6 +80,7 @@ class LogoutDoor:
             try:
                 return view()
             except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into a page)
-                return error_page(self.pages, answer_error(error, self.services))
+                answer = answer_error(error, self.services)
+                return error_page(self.pages, answer, title="log_out_error_title")
 
         return shown
