@@ -99,11 +99,12 @@ def test_a4_who_is_left_out_is_filled_in_from_the_login(backstage: Backstage, eh
 
 
 def test_a4_who_is_not_in_hpr_has_no_number_and_no_authorization(backstage: Backstage, ehr: SwiftEhr):
-    """A person HPR does not know can attest without an authorization, and gets no HPR number."""
+    """A person HPR does not know can attest without an authorization, by the name of the login, without a number."""
     user = practitioner(backstage.service.now(), pid="05898597468")
     details = attestation(practitioner__identifier=..., practitioner__authorization=...)
     body = good(redeem(ehr, lay(backstage, ehr, user=user, scopes=SCOPES), details=details))
     claims = claims_of(body["access_token"])
     assert "hpr_nr" not in claims[CLAIM]["practitioner"]
+    assert claims[CLAIM]["practitioner"]["identifier"]["name"] == user.name
     assert "helseid://claims/hpr/hpr_number" not in claims
     assert "helseid://claims/hpr/hpr_number" not in claims_of(body["id_token"])

@@ -91,6 +91,21 @@ def test_p8_another_redirect_uri(uri: object, backstage: Backstage, ehr: SwiftEh
     good(redeem(ehr, laid))
 
 
+def test_p8_no_code_and_no_refresh_token_is_written_down(backstage: Backstage, ehr: SwiftEhr):
+    """Neither log nor audit holds one, whether it was taken, refused or came back (threat U5)."""
+    laid = lay(backstage, ehr)
+    token = good(redeem(ehr, laid))["refresh_token"]
+    refused(redeem(client(backstage), laid, code=laid.code + "A"))
+    good(ehr.send(refresh_form(ehr, token), ehr.proof()))
+    refused(redeem(ehr, laid))
+    backstage.awaited("issuer.token.refused", client_id=ehr.client_id)
+    events = ("issuer.token.issued", "issuer.token.refused", "issuer.code.reused", "issuer.proof.key_changed")
+    written = ehr.service.log() + str([entry for event in events for entry in backstage.entries(event)])
+    assert laid.authorized.family in written
+    for secret in (laid.code, laid.verifier, token.split(".")[2]):
+        assert secret not in written
+
+
 @pytest.fixture(scope="module")
 def late(timeline: Timeline) -> SwiftEhr:
     """A client of the service whose clock stands still."""

@@ -10,13 +10,19 @@ from tillit.attestation.systems import AUTHORITIES, F_NUMBER, HPR_NUMBER, RESH_I
 
 
 def enrich(
-    attestation: Attestation, registers: Registers, codes: CodeSystems, *, person: str | None = None
+    attestation: Attestation,
+    registers: Registers,
+    codes: CodeSystems,
+    *,
+    person: str | None = None,
+    person_name: str | None = None,
 ) -> Attestation:
     """The attestation as it goes into a token, complete by what the registers and code lists say.
 
     `person` is the national number of the practitioner who logged in; without a login the attested one
-    stands. The name comes from HPR and is absent when HPR does not know the person, as is `hpr_nr`. Expects
-    an attestation that `judge` accepted. Raises `RegisterUnavailable`.
+    stands. The name comes from HPR, or is `person_name` as the login told it when HPR does not know the
+    person; then `hpr_nr` is absent. Expects an attestation that `judge` accepted. Raises
+    `RegisterUnavailable`.
     """
     who, why = attestation.practitioner, attestation.care_relationship
     units = _Units(registers.organisations, who.legal_entity.id)
@@ -26,7 +32,7 @@ def enrich(
         practitioner=Practitioner(
             legal_entity=units.unit(who.legal_entity),
             point_of_care=units.unit(who.point_of_care),
-            identifier=_person(number, entry.name if entry else None) if number else None,
+            identifier=_person(number, entry.name if entry else person_name) if number else None,
             hpr_nr=_owned(entry.hpr_number, HPR_NUMBER) if entry else None,
             authorization=_coding(who.authorization, codes) if who.authorization else None,
             department=units.department(who.department) if who.department else None,

@@ -116,7 +116,12 @@ def accept_attestation(
     try:
         examination = _examined(attestation, circumstances, carrier_iat)
         enriched = enrich(
-            _accepted(examination), services.registers, circumstances.codes, person=user.pid if user else None
+            _accepted(examination),
+            services.registers,
+            circumstances.codes,
+            person=user.pid if user else None,
+            # The citizen is to see a name (ATT-8); HPR's is the better one, and does not have everybody's.
+            person_name=(user.name or None) if user else None,
         )
     except RegisterUnavailable as error:
         raise register_away(error) from error
