@@ -1,5 +1,6 @@
 """One identity provider: our requests to it, and what we believe of its answers."""
 
+import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -216,6 +217,8 @@ class Provider:
         return {
             "token_endpoint_auth_method": AUTH_METHOD,
             "default_timeout": _SECONDS,
+            # Whom our other requests trust: this library has a variable of its own.
+            "verify": os.environ.get("SSL_CERT_FILE") or True,
             # Loopback never goes through the proxy of the environment.
             "trust_env": urlsplit(self._idp.issuer).hostname not in LOOPBACK_HOSTS,
         }
