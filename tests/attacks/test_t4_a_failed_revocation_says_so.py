@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from support.backstage import Backstage, eventually
 from support.granted import Granted, about, grant, introspect, login_client, revoke
 from support.service import Service
-from support.store_faults import FAULTS, NOTHING_WRITTEN
+from support.store_faults import FAULTS, NOTHING_WRITTEN, Failing
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.revocation import revoke as revoke_here
 from tillit_server.storage.ports import StorageUnavailable
@@ -69,28 +68,6 @@ def test_t4_no_store_no_answer_about_a_token(fault: str, behind: Backstage, gran
     assert (asked.status, asked.error) == (503, "temporarily_unavailable")
     assert (read.status, read.error) == (503, "temporarily_unavailable")
     assert eventually(lambda: introspect(granted.ehr, token).status == 200)
-
-
-class Failing:
-    """The store of an installation, of whose calls one fails. What it is made of counts too."""
-
-    def __init__(self, real: Any, at: int) -> None:
-        self._real, self._at, self.calls = real, at, [0]
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._real, name)
-        if name in {"tickets", "records", "once", "journal"}:
-            part = Failing(found, self._at)
-            part.calls = self.calls
-            return part
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.calls[0] += 1
-            if self.calls[0] == self._at:
-                raise StorageUnavailable("a test took the store away")
-            return found(*arguments, **named)
-
-        return call
 
 
 @pytest.mark.parametrize("kind", KINDS)

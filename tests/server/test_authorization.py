@@ -1,6 +1,7 @@
 """Who will do for a request: the session of a browser, the person who logs in, the strength of the login."""
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,14 +11,17 @@ from support.ehr import ATTESTATION, attestation
 from support.granted import grant
 from support.login import CALLBACK, LoginEhr, Reception, practitioner
 from support.service import PHR
+from support.store_faults import Failing
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.authorization import complete_login, peek_interaction, refuse_login
 from tillit_server.issuer.browser import LogIn, SendBack
 from tillit_server.issuer.sessions import end_session, find_session
 from tillit_server.issuer.users import User
+from tillit_server.storage.ports import StorageUnavailable
 
 # The general practitioner of the registers, who is somebody else.
 SOMEBODY_ELSE = "29839013092"
+MOST_CALLS = 20
 
 
 @pytest.fixture(scope="module")
@@ -317,3 +321,28 @@ def test_what_a_login_leaves_in_the_audit(reception: Reception):
     public = str([entry.public for entry in (pushed, came_in, granted)])
     for secret in (back.parameters["code"], back.session, uri[-43:], "14857527039"):
         assert str(secret) not in public
+
+
+@pytest.mark.parametrize("ending", ["code", "refusal"])
+def test_a_login_ends_whole_or_not_at_all(ending: str, reception: Reception, ehr: LoginEhr):
+    """Whichever call of the store fails, the login has not ended, and ends well when it is tried again."""
+    replaced, failed = logged_in(reception, ehr), 0
+    for at in range(1, MOST_CALLS):
+        page = asked(reception, ehr, replaced, prompt="login")
+        assert isinstance(page, LogIn)
+        store = Failing(reception.services.store, at)
+        faulty = replace(reception.services, store=store)
+        try:
+            if ending == "code":
+                back = complete_login(page.interaction, page.binding, practitioner(now(ehr)), faulty)
+            else:
+                back = refuse_login(page.interaction, page.binding, OAuthError("access_denied", "x"), faulty)
+        except StorageUnavailable:
+            failed += 1
+            assert find_session(replaced, reception.services, ehr.service.now())
+            assert peek_interaction(page.interaction, page.binding, reception.services) == page
+            continue
+        assert store.calls[0] < at  # every call of it has failed once
+        assert ("code" in back.parameters) == (ending == "code")
+        break
+    assert failed >= 2

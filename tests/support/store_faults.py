@@ -4,8 +4,10 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 from support.service import Service
+from tillit_server.storage.ports import StorageUnavailable
 
 
 @contextmanager
@@ -49,3 +51,25 @@ FAULTS = {"S6 a lock": locked_by_a_stranger, "S7 a quota": over_quota, "U3 no fi
 
 NOTHING_WRITTEN = ("S6 a lock", "S7 a quota")
 """What was written to a file that is no longer the store's stays spent: the safe side."""
+
+
+class Failing:
+    """The store of an installation, of whose calls one fails. What it is made of counts too."""
+
+    def __init__(self, real: Any, at: int) -> None:
+        self._real, self._at, self.calls = real, at, [0]
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name in {"tickets", "records", "once", "journal"}:
+            part = Failing(found, self._at)
+            part.calls = self.calls
+            return part
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.calls[0] += 1
+            if self.calls[0] == self._at:
+                raise StorageUnavailable("a test took the store away")
+            return found(*arguments, **named)
+
+        return call
