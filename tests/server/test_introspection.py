@@ -79,6 +79,17 @@ def test_an_api_that_asked_for_no_attestation_gets_none(granted: Granted, ehr: S
     assert "authorization_details" not in introspect(api, token).json
 
 
+def test_an_api_that_exchanged_a_token_sees_what_is_in_it(
+    backstage: Backstage, granted: Granted, ehr: SwiftEhr, api: SwiftEhr
+):
+    """The exchanged token is its own, the request behind it is not; the first client is a stranger to it."""
+    token = granted.access_token(audience="nhn:selvbetjening", client_id=api.client_id)
+    answer = introspect(api, token).json
+    assert answer["active"]
+    assert "authorization_details" not in answer
+    assert introspect(ehr, token).json == INACTIVE
+
+
 def test_strangers_learn_nothing(backstage: Backstage, granted: Granted):
     """Another client, and another API, are told what they would be told of a word that means nothing."""
     for stranger in (backstage.client(), backstage.client(audiences=["example:ward"])):

@@ -1,6 +1,7 @@
 """Userinfo over HTTP: what a client learns of the person who has logged in, and who does not get to ask."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ from support.granted import HPR_SCOPE, LEVEL_SCOPE, PID_SCOPE, Granted, grant, l
 from support.login import practitioner
 from support.service import http
 from support.wire import FORM
+from tillit.attestation.registers import RegisterUnavailable
 from tillit.protocol.challenge import parse_challenge
+from tillit.protocol.errors import OAuthError
+from tillit_server.issuer.request import Request
+from tillit_server.issuer.userinfo import userinfo
 
 HPR_DETAILS = "helseid://claims/hpr/hpr_details"
 
@@ -225,3 +230,42 @@ def test_the_answer_is_about_the_person_of_the_token(backstage: Backstage, ehr: 
     assert told(first)["helseid://claims/identity/pid"] == "14857527039"
     assert told(second)["helseid://claims/identity/pid"] == "29839013092"
     assert len({told(one)["sub"] for one in (first, second, elsewhere)}) == 3
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/plain", "multipart/form-data; boundary=x"]
+)
+def test_a_body_is_a_form_or_nothing(content_type: str, granted: Granted):
+    """Whatever else is posted beside a good header is refused before anything is spent."""
+    token = granted.access_token()
+    headers = {"Authorization": f"DPoP {token}", "DPoP": granted.proof(token, method="POST")}
+    sent = {**headers, "Content-Type": content_type}
+    status, _, _ = http("POST", granted.userinfo_url, headers=sent, body=b"{}")
+    assert status == 415
+    assert http("POST", granted.userinfo_url, headers=headers, body=b"")[0] == 200
+
+
+class Away:
+    """A register that does not answer."""
+
+    def person(self, _: str) -> None:
+        """Nothing."""
+        raise RegisterUnavailable("HPR")
+
+
+def test_without_hpr_nothing_is_assumed(backstage: Backstage, granted: Granted):
+    """503 when HPR must be asked and is away, and the proof is as good as before; other scopes need no HPR."""
+    services = backstage.services
+    away = replace(services, registers=replace(services.registers, hpr=Away()))
+    token = granted.access_token()
+    request = Request(
+        granted.userinfo_url, {}, (granted.proof(token),), authorization=f"DPoP {token}", method="GET"
+    )
+    with pytest.raises(OAuthError, match="temporarily_unavailable") as refused_by:
+        userinfo(request, away)
+    assert refused_by.value.status == 503
+    assert userinfo(request, services).status == 200
+    poor = granted.access_token(scopes=["openid", "profile"])
+    proof = granted.proof(poor)
+    request = Request(granted.userinfo_url, {}, (proof,), authorization=f"DPoP {poor}", method="GET")
+    assert userinfo(request, away).status == 200

@@ -57,14 +57,18 @@ class Granted:
         now: float | None = None,
         ticket: bool = True,
         alg: str = "ES256",
+        client_id: str | None = None,
         **claims: Any,
     ) -> str:
-        """An access token of this login; without ``ticket`` the store knows nothing of it."""
+        """An access token of this login; without ``ticket`` the store knows nothing of it.
+
+        ``client_id``: an API that has exchanged one for this.
+        """
         payload = access_token_claims(
             issuer=self.behind.service.issuer,
             subject=self.subject,
             audience=audience,
-            client_id=self.ehr.client_id,
+            client_id=client_id or self.ehr.client_id,
             scope=self.authorized.scopes if scopes is None else scopes,
             now=self.behind.service.now() if now is None else now,
             lifetime=lifetime,

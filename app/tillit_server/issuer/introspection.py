@@ -10,6 +10,7 @@ from typing import Any
 from tillit.protocol.errors import Rejected
 from tillit.protocol.introspection import INACTIVE, TYP, introspection_claims
 from tillit_server.issuer.answers import NO_STORE, Answer
+from tillit_server.issuer.authorized import CarriedDetails
 from tillit_server.issuer.client_requests import (
     ClientFacts,
     asked_token,
@@ -94,12 +95,23 @@ def _of_access_token(token: OwnToken, caller: Client, known: Introspection) -> M
         "scope": " ".join(access.scope),
         "token_type": "Bearer" if access.jkt is None else "DPoP",
     }
-    carried = token.family.authorized.carried if token.family else None
-    api = known.services.apis.by_audience.get(access.audience)
-    # An API that has not asked for the attestation does not get it by this way either.
-    if carried and (access.client_id == caller.id or (api and api.attestation != "none")):
+    carried = _carried_for(caller, token, known)
+    if carried:
         answer["authorization_details"] = list(carried.details)
     return answer
+
+
+def _carried_for(caller: Client, token: OwnToken, known: Introspection) -> CarriedDetails | None:
+    """The details of the request behind a token: for who sent them, and an API that asked for attestations.
+
+    Not for an API that has exchanged a token; what it may know stands in the token it got.
+    """
+    if token.family is None:
+        return None
+    authorized = token.family.authorized
+    api = known.services.apis.by_audience.get(token.access.audience)
+    wanted = api is not None and api.attestation != "none"
+    return authorized.carried if wanted or authorized.client_id == caller.id else None
 
 
 def _of_refresh_token(
