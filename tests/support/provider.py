@@ -111,7 +111,7 @@ class StandInProvider:
         time.sleep(self.pause)
         if self.away:
             handler.close_connection = True
-        elif self.status is not None:
+        elif self.status is not None and "/elsewhere/" not in handler.path:
             self._answer(handler, self.status, {"error": "server_error"})
         elif handler.path.endswith("/par"):
             self.pushed.append(form)

@@ -1,6 +1,7 @@
 """A login survives what people do with browsers, and belongs to one browser only."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from support.provider import NAME, callback
@@ -203,3 +204,25 @@ def test_a_form_too_long_for_an_address(house: Any) -> None:
     assert answer.status_code == 303
     assert answer.headers["Location"].startswith(house.service.issuer + "/test-provider/authorize?")
     assert "tillit-login" in visitor.session.cookies
+
+
+def test_p7_one_callback_16_times_at_once(house: Any) -> None:
+    """However often the provider's answer comes in at the same moment, there is exactly one code."""
+    for _ in range(5):
+        visitor = Visitor(house.service)
+        visitor.follow(choice(house, visitor), f"idp-{NAME}")
+        address = callback(house.service, code="c", state=house.standin.pushed[-1]["state"])
+        cookies = visitor.session.cookies.get_dict()
+
+        def come_back(_: int, address: str = address, cookies: dict[str, str] = cookies) -> Page | Returned:
+            twin = Visitor(house.service)
+            twin.session.cookies.update(cookies)
+            return twin.open(address)
+
+        with ThreadPoolExecutor(16) as crowd:
+            answers = list(crowd.map(come_back, range(16)))
+        codes = [answer for answer in answers if isinstance(answer, Returned)]
+        assert len(codes) == 1
+        assert codes[0].code
+        pages = [answer for answer in answers if isinstance(answer, Page)]
+        assert {page.status for page in pages} == {400}

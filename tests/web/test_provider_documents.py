@@ -104,12 +104,23 @@ def test_a_provider_that_hangs(house: House, worker: Callable[[], Client], hasty
     assert time.monotonic() - begun < 1.5
 
 
-def test_a_provider_that_sends_us_elsewhere(house: House, worker: Callable[[], Client]) -> None:
-    """A redirect of the provider's own endpoints is not followed: our assertion is for nobody else."""
-    waiting = worker()
-    house.standin.status = 307
-    house.standin.location = house.standin.issuer + "/par"
-    assert begin(house, waiting).status_code == 503
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_provider_that_sends_us_elsewhere(house: House, worker: Callable[[], Client], status: int) -> None:
+    """A redirect of the provider's own endpoints is not followed: our assertion and the code are for nobody else."""
+    asking = worker()
+    assert begin(house, asking).status_code == 303
+    state = house.standin.pushed[-1]["state"]
+    house.standin.status = status
+    house.standin.location = house.standin.issuer + "/elsewhere/par"
+    assert begin(house, asking).status_code == 503
+    assert len(house.standin.pushed) == 1
+    house.standin.location = house.standin.issuer + "/elsewhere/token"
+    answer = asking.get(f"/connect/login/callback?code=c&state={state}", headers={"Host": "localhost"})
+    assert (
+        b'id="error">temporarily_unavailable' in answer.data
+        or b"access_denied" in answer.headers["Location"].encode()
+    )
+    assert house.standin.redeemed == []
 
 
 def test_p11_no_route_for_browsers_lacks_its_headers(house: House, worker: Callable[[], Client]) -> None:
