@@ -1,6 +1,9 @@
 """D6: a bound token opens a resource of ours only with its own proof, found by the service's own table of routes."""
 
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -121,6 +124,31 @@ def test_d6_a_proof_opens_one_request(granted: Granted, protected: list[tuple[st
         for _ in range(4):
             answer = shown(granted, method, path, token, once)
             assert (answer.status, answer.error) == (401, "invalid_dpop_proof")
+
+
+def at_once(ask: Callable[[], int], times: int) -> list[int]:
+    """What several threads are told that ask in the same instant."""
+    barrier, told = threading.Barrier(times), []
+
+    def go() -> None:
+        barrier.wait(20)
+        told.append(ask())
+
+    threads = [threading.Thread(target=go) for _ in range(times)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return told
+
+
+def test_d2_a_proof_32_times_at_once_opens_one_request(granted: Granted, protected: list[tuple[str, str]]):
+    """Of 32 requests with one proof in the same instant, over both workers, exactly one is answered."""
+    for method, path in protected:
+        token = granted.access_token()
+        once = proof(granted, method, path, token)
+        ask = partial(shown, granted, method, path, token, once)
+        assert sorted(at_once(lambda ask=ask: ask().status, 32)) == [200, *[401] * 31]
 
 
 @pytest.mark.parametrize(("name", "seconds"), [("old", -61), ("ahead", 20), ("an hour", -3600)])
