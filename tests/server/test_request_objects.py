@@ -137,6 +137,17 @@ def test_an_object_that_could_be_an_assertion_is_spent_as_one(lenient: LoginEhr)
         assert (answer.status, answer.error) == (401, "invalid_client")
 
 
+def test_assertion_and_request_object_may_share_their_id(lenient: LoginEhr):
+    """Also where the object is spent as an assertion: once is once, for both of them together."""
+    jti = secrets.token_hex(8)
+    fields = lenient.parameters(scope=ATTESTED["scope"])
+    token = details_only(lenient, jti=jti)
+    assert beside(lenient, token, **fields, client_assertion=lenient.assertion(jti=jti)).status == 201
+    assert beside(lenient, token, **fields).error == "invalid_request_object"
+    answer = lenient.push(client_assertion=lenient.assertion(jti=jti))
+    assert (answer.status, answer.error) == (401, "invalid_client")
+
+
 @pytest.mark.parametrize("typ", [..., "JWT", "client-authentication+jwt"])
 def test_a_request_is_no_assertion_whatever_its_type(typ: Any, strict: LoginEhr, lenient: LoginEhr):
     """J18: what holds the parameters of a request, and all that an assertion needs, authenticates nobody."""

@@ -25,7 +25,7 @@ from tillit_server.issuer.settling import single_use_ids
 from tillit_server.issuer.signed_requests import REQUEST_OBJECT
 from tillit_server.issuer.steps import refused, run
 from tillit_server.issuer.token_endpoint import replayed
-from tillit_server.storage.ports import Conflict, Issue, Settlement
+from tillit_server.storage.ports import Claim, Conflict, Issue, Settlement
 
 PAR_PATH: Final = "/connect/par"
 REQUEST_URI: Final = "request_uri"
@@ -111,9 +111,8 @@ def push_request(sent: Request, services: Services) -> Answer:
     lifetimes = services.lifetimes
     value = {**asked_for(known).to_json(), "expires_at": known.now + lifetimes.request_uri}
     until = known.now + lifetimes.request_uri + lifetimes.interaction
-    parameters = known.signed_parameters
     settlement = Settlement(
-        claims=(*single_use_ids(known.authenticated_client, known.fresh_proof), *parameters.spends),
+        claims=_claims(known),
         issues=(Issue(REQUEST_URI, key, value, until),),
         entries=tuple(services.audit.entry(event) for event in _events(known)),
     )
@@ -122,6 +121,20 @@ def push_request(sent: Request, services: Services) -> Answer:
     except Conflict as conflict:
         raise refused("settle", _spent(conflict.space), known) from conflict
     return Answer(201, {"request_uri": URN + key, "expires_in": lifetimes.request_uri}, NOT_KEPT)
+
+
+def _claims(known: PushedFacts) -> tuple[Claim, ...]:
+    """What the request spends; assertion and request object may share an id, which is spent for both."""
+    claims = (
+        *single_use_ids(known.authenticated_client, known.fresh_proof),
+        *known.signed_parameters.spends,
+    )
+    longest: dict[tuple[str, str], Claim] = {}
+    for claim in claims:
+        other = longest.setdefault((claim.space, claim.key), claim)
+        if other.until < claim.until:
+            longest[claim.space, claim.key] = claim
+    return tuple(longest.values())
 
 
 def asked_for(known: PushedFacts) -> Asked:
