@@ -6,8 +6,11 @@ import pytest
 
 from support.backstage import Backstage, SwiftEhr, Timeline
 from support.ehr import Answer
+from support.granted import introspect
 from support.redeeming import Laid, client, code_form, good, lay, redeem, refresh_form, refused
 from support.wire import Lane
+from tillit.protocol.errors import Rejected
+from tillit_server.issuer.own_tokens import verify_access_token
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,17 @@ def test_p8_nothing_near_a_refresh_token_is_one(backstage: Backstage, ehr: Swift
     for text in (*near(token), *forged):
         refused(lane.send(refresh_form(ehr, text), ehr.proof()))
     good(lane.send(refresh_form(ehr, token), ehr.proof()))
+
+
+def test_p8_nothing_near_an_access_token_is_one(backstage: Backstage, ehr: SwiftEhr):
+    """All prefixes, other case, longer and changed texts are refused where our own tokens are taken."""
+    token = good(redeem(ehr, lay(backstage, ehr)))["access_token"]
+    now = backstage.service.now()
+    assert verify_access_token(token, backstage.services, now).audience == "example:ward"
+    for text in near(token):
+        with pytest.raises(Rejected):
+            verify_access_token(text, backstage.services, now)
+    assert introspect(ehr, token[:-1]).json == introspect(ehr, token + "A").json == {"active": False}
 
 
 def test_p8_a_code_of_another_client(backstage: Backstage, ehr: SwiftEhr):
