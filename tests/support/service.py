@@ -17,7 +17,7 @@ from typing import Any
 from tillit.protocol.jose import SigningKey, generate_key
 
 TILLIT = str(Path(sys.executable).with_name("tillit"))
-START_SECONDS = 20
+START_SECONDS = 60
 STOP_SECONDS = 15
 PHR = "nhn:phr/mhd/read-documentreferences"
 PHR_DOCUMENT = "nhn:phr/mhd/read-document"
