@@ -18,7 +18,8 @@ class Slow:
     def __init__(self) -> None:
         self.entered, self.go_on = threading.Semaphore(0), threading.Event()
 
-    def __call__(self, environ: dict[str, Any], start_response: object) -> Iterable[bytes]:
+    def __call__(self, *_: object) -> Iterable[bytes]:
+        """Answer."""
         self.entered.release()
         assert self.go_on.wait(10)
         return (b"",)
