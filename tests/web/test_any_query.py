@@ -1,7 +1,8 @@
 """Whatever a browser brings, the answer is a page, a redirect to where it should go, or a refusal; never a fault of ours."""
 
 import time
-from urllib.parse import quote_from_bytes
+from dataclasses import replace
+from urllib.parse import quote_from_bytes, urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,8 @@ from werkzeug.test import Client
 from support.house import House
 from support.visitor import Page, Visitor
 from tillit_server.issuer.explain import ExplainLimit
+from tillit_server.issuer.idps import IdpRegistry
+from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.routes import Doors, framework_app
 
 PATHS = ("/connect/authorize", "/connect/login", "/connect/login/callback", "/connect/login/cancel")
@@ -81,3 +84,36 @@ def test_x5_no_header_changes_our_addresses(house: House) -> None:
     assert isinstance(page, Page)
     assert "evil" not in page.html
     assert not any("evil" in str(answer.headers) for answer in visitor.seen)
+
+
+class AwayStore:
+    """A store that cannot be asked."""
+
+    def __getattr__(self, name: str) -> "AwayStore":
+        return self
+
+    def __call__(self, *_: object, **__: object) -> None:
+        """Whatever is asked."""
+        raise StorageUnavailable("away")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_s6_a_store_that_is_away_is_a_page(shared_house: House, path: str) -> None:
+    """The person reads that the service cannot answer now, with an error id, and may try again."""
+    services = replace(shared_house.backstage.services, store=AwayStore())
+    doors = Doors(path="", metadata={}, max_age=1, explain_limit=ExplainLimit(1, time.monotonic))
+    key = "A" * 43
+    state = f"test.{key}"
+    idps = IdpRegistry(*shared_house.backstage.installation.idps)
+    client = Client(framework_app(services, replace(doors, idps=idps)))
+    query = {
+        "client_id": shared_house.client.client_id,
+        "request_uri": f"urn:ietf:params:oauth:request_uri:{key}",
+        "interaction": key,
+        "state": state,
+    }
+    answer = client.get(f"{path}?{urlencode(query)}", headers={"Host": "localhost"})
+    assert answer.status_code == 503
+    assert b'id="error">temporarily_unavailable' in answer.data
+    assert answer.headers["Error-Id"].encode() in answer.data
+    assert answer.headers["Retry-After"]
