@@ -108,7 +108,10 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
 
         def settle_ring(put: Put, changes: Sequence[RingChange]) -> None:
             """A ring and the entries that tell of its change, in one act."""
-            events = [ring_event(change.event, change.ident, change.kind, change.at) for change in changes]
+            events = [
+                ring_event(c.event, c.ident, c.kind, c.at, operator=c.operator, reason=c.reason)
+                for c in changes
+            ]
             store.settle(Settlement(puts=(put,), entries=tuple(audit.entry(e) for e in events if e)))
 
         secrets.use(store.records, write=settle_ring)

@@ -1,12 +1,14 @@
 """The life of one key."""
 
+from dataclasses import replace
+
 import pytest
 
 from tillit_server.signing.key_life import Entry, Policy, State
 
 
 def entry(**instants: int) -> Entry:
-    return Entry("k", "ES256", {}, None, **{"announced_at": 100, "active_from": 200, **instants})
+    return Entry("k", "ES256", {}, "sealed:", **{"announced_at": 100, "active_from": 200, **instants})
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,14 @@ def test_a_founding_key_signs_even_when_the_clock_was_set_back() -> None:
 def test_a_revoked_key_is_gone_at_once(now: float, state: State) -> None:
     """Revocation ends signing and publication at the same instant."""
     assert entry(retire_from=300, gone_at=400, revoked_at=250).state(now) is state
+
+
+def test_a_key_revoked_in_an_emergency_is_gone_whatever_the_clock() -> None:
+    """Its private half destroyed, it is gone on a host whose clock has not reached the revocation too."""
+    ended = replace(entry(revoked_at=250), private=None)
+    assert ended.state(210) is State.GONE
+    first, end = ended.signs_between
+    assert not first <= 210 < end
 
 
 @pytest.mark.parametrize(

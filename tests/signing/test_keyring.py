@@ -122,7 +122,11 @@ def test_a_disabled_algorithm_is_left_alone() -> None:
     later = START + 500 * DAY
     after, notes = advance(ring, later, POLICY, make, ("ES256",))
     assert len(after.chain("RS256")) == 2
-    assert {n.state for n in notes if n.alg == "RS256"} == {State.ACTIVE, State.RETIRING, State.GONE}
+    assert {n.state for n in notes if n.alg == "RS256" and n.what == "note"} == {
+        State.ACTIVE,
+        State.RETIRING,
+        State.GONE,
+    }
 
 
 def test_a_service_that_slept_for_years_wakes_with_one_key() -> None:
@@ -153,6 +157,19 @@ def test_longer_tokens_prolong_the_publication() -> None:
     assert ring.entries[0].gone_at == flip + longer.retire
     shorter, _ = advance(ring, flip + 61, POLICY, make, ("ES256",))
     assert shorter.entries[0].gone_at == flip + longer.retire
+
+
+def test_a_private_half_is_destroyed_a_week_after_its_key_was_gone() -> None:
+    """Not earlier, once, and the public half stays."""
+    ring, make = founded(("ES256",))
+    gone = ring.entries[0].gone_at or 0
+    ring, notes = advance(ring, gone + 7 * DAY - 1, POLICY, make, ("ES256",))
+    assert ring.entries[0].private
+    assert not [n for n in notes if n.what == "destroy"]
+    ring, notes = advance(ring, gone + 7 * DAY, POLICY, make, ("ES256",))
+    assert ring.entries[0].private is None
+    assert [(n.kid, n.at) for n in notes if n.what == "destroy"] == [("ES256-0", gone + 7 * DAY)]
+    assert advance(ring, gone + 8 * DAY, POLICY, make, ("ES256",))[1] == ()
 
 
 def test_two_equal_kids_are_refused() -> None:
@@ -195,6 +212,8 @@ class KeyLife(RuleBasedStateMachine):
         self.ring, notes = advance(self.ring, self.now, self.policy, self.make, self.algorithms)
         for note in notes:
             assert note.kid
+            if note.what == "destroy":
+                continue
             assert note.state
             self.noted.setdefault(note.kid, []).append(note.state)
         assert advance(self.ring, self.now, self.policy, self.make, self.algorithms) == (self.ring, ())

@@ -41,6 +41,13 @@ class KeyRetired(KeyEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRotated(KeyEvent):
+    """The standby was brought forward by an operator; it signs from `effective_at`."""
+
+    name: ClassVar[str] = "signing.key.rotated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRevoked(KeyEvent):
     """Neither signs nor is published from `effective_at`."""
 

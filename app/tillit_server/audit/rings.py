@@ -13,16 +13,20 @@ SERVICE = "service"
 SCHEDULE = "schedule"
 
 
-def ring_event(name: str, ident: str, kind: str, at: int) -> Event | None:
+def ring_event(
+    name: str, ident: str, kind: str, at: int, *, operator: str = "", reason: str = ""
+) -> Event | None:
     """The event for a change of a ring; None for a step that is recorded elsewhere.
 
     ``ident``: of the key or secret; ``kind``: algorithm or purpose; ``at``: Unix seconds from which it holds.
+    ``operator``: who asked for it; only a person revokes.
     """
     event = EVENTS.get(name)
     if event is None:
         return None
-    if issubclass(event, KeyEvent) and event is not KeyRevoked:
-        return event(kid=ident, alg=kind, effective_at=at, operator=SERVICE, reason=SCHEDULE)
+    if issubclass(event, KeyEvent) and (operator or event is not KeyRevoked):
+        reason = reason if operator else SCHEDULE
+        return event(kid=ident, alg=kind, effective_at=at, operator=operator or SERVICE, reason=reason)
     if issubclass(event, SecretEvent):
         return event(purpose=kind, secret_id=ident, operator=SERVICE, reason=SCHEDULE)
     if event is SignatureRejected:

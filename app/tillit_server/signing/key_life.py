@@ -83,6 +83,11 @@ class Entry:
     noted: State | None = None
 
     @property
+    def ended_at_once(self) -> bool:
+        """Revoked in an emergency: gone on every host, also on one whose clock is behind."""
+        return self.revoked_at is not None and self.private is None
+
+    @property
     def signs_between(self) -> tuple[float, float]:
         """The instants from which and until which (exclusive) this key signs.
 
@@ -90,12 +95,14 @@ class Entry:
         the service without a key.
         """
         ends = [math.inf if at is None else at for at in (self.retire_from, self.revoked_at, self.gone_at)]
+        if self.ended_at_once:
+            ends.append(-math.inf)
         return (-math.inf if self.active_from == self.announced_at else self.active_from, min(ends))
 
     def state(self, now: float) -> State:
         """The state at ``now``."""
         gone = [at for at in (self.revoked_at, self.gone_at) if at is not None]
-        if gone and now >= min(gone):
+        if self.ended_at_once or (gone and now >= min(gone)):
             return State.GONE
         first, end = self.signs_between
         if now >= end:

@@ -15,6 +15,7 @@ from tillit.protocol.jose import (
     thumbprint,
 )
 from tillit_server.signing.custody import Custody, CustodyError
+from tillit_server.signing.key_moves import Move, Rules, play
 from tillit_server.signing.keyring import Change, Entry, KeyRing, NewKey, Policy, State, advance, first_ring
 from tillit_server.signing.live import RingChange
 from tillit_server.storage.ports import Json
@@ -69,6 +70,15 @@ class KeyPlan:
         if ring is not None and after == before:
             return ring, ()
         return self._open(after), tuple(_as_event(change) for change in changes)
+
+    def change(
+        self, ring: OpenRing, move: Move, now: float, *, operator: str, reason: str
+    ) -> tuple[OpenRing, tuple[RingChange, ...]]:
+        """Do what an operator asks for; raises ``IllegalMove``."""
+        self._unused = list(self._spare.values())
+        after, steps = play(ring.ring, move, now, Rules(self._policy, self._algorithms, self._make))
+        told = (RingChange(step.event, step.kid, step.alg, step.at, operator, reason) for step in steps)
+        return self._open(after), tuple(told)
 
     def to_json(self, ring: OpenRing) -> Json:
         """The document's body."""
@@ -141,6 +151,8 @@ def _context(kid: str) -> str:
 
 
 def _as_event(change: Change) -> RingChange:
+    if change.what == "destroy":
+        return RingChange("signing.key.destroyed", change.kid or "", change.alg, change.at)
     return RingChange(EVENTS[change.state or State.ANNOUNCED], change.kid or "", change.alg, change.at)
 
 

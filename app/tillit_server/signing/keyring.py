@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+DESTROY_AFTER = 7 * DAY
+"""A private half is kept for so long after its key was gone, in case its end was a mistake of the clock."""
+
+
 class NoSigningKey(LookupError):  # noqa: N818  (a state of the ring)
     """No key of this algorithm signs at this instant: it is not enabled, or announced and not yet active."""
 
@@ -61,11 +65,11 @@ class Change:
 
     ``what`` is one of
 
-    - ``announce``: make and publish a key of ``alg`` that signs from ``at`` (``kid`` is not yet known); -
-    ``extend``: keep ``kid`` published until ``at``, because tokens may live longer than when it was
-    planned; - ``note``: ``kid`` has reached ``state``, which belongs in the audit. ``at`` is the instant
-    since when; for
-      an announced key the instant from which it will sign.
+    - ``announce``: make and publish a key of ``alg`` that signs from ``at`` (``kid`` is not yet known);
+    - ``extend``: keep ``kid`` published until ``at``: tokens may live longer than when it was planned;
+    - ``note``: ``kid`` has reached ``state``, which belongs in the audit. ``at`` is the instant since when;
+      for an announced key the instant from which it will sign;
+    - ``destroy``: the private half of ``kid``, long gone, is forgotten.
     """
 
     what: str
@@ -107,7 +111,7 @@ def due(ring: KeyRing, now: float, policy: Policy, algorithms: Collection[str]) 
             last = soonest if last is None else max(last + policy.rotate_after, soonest)
             planned.append(Change("announce", alg, None, last))
     for entry in ring.entries:
-        planned += _extension(entry, now, policy) + _notes(entry, now)
+        planned += _extension(entry, now, policy) + _notes(entry, now) + _destruction(entry, now)
     return tuple(planned)
 
 
@@ -119,17 +123,21 @@ def advance(
     ``make_key`` is called once for each key to announce. Keys made by a process that then loses the
     compare-and-swap are simply forgotten.
     """
-    for change in due(ring, now, policy, algorithms):
+    planned = due(ring, now, policy, algorithms)
+    destroyed = tuple(change for change in planned if change.what == "destroy")
+    for change in planned:
         if change.what == "announce":
             made, alg = make_key(change.alg), change.alg
             announced_at = math.floor(now)
             ring = _append(ring, made, policy, alg=alg, announced_at=announced_at, active_from=change.at)
         elif change.what == "extend":
             ring = _edit(ring, change.kid, gone_at=change.at)
+        elif change.what == "destroy":
+            ring = _edit(ring, change.kid, private=None)
     notes = tuple(note for entry in ring.entries for note in _notes(entry, now))
     for note in notes:
         ring = _edit(ring, note.kid, noted=note.state)
-    return ring, notes
+    return ring, notes + destroyed
 
 
 def active_key(ring: KeyRing, alg: str, now: float) -> Entry:
@@ -154,13 +162,22 @@ def _extension(entry: Entry, now: float, policy: Policy) -> list[Change]:
     return [Change("extend", entry.alg, entry.kid, until)] if until > entry.gone_at else []
 
 
+def _destruction(entry: Entry, now: float) -> list[Change]:
+    ends = [at for at in (entry.revoked_at, entry.gone_at) if at is not None]
+    if entry.private is None or not ends or now < min(ends) + DESTROY_AFTER:
+        return []
+    return [Change("destroy", entry.alg, entry.kid, math.floor(now))]
+
+
 def _notes(entry: Entry, now: float) -> list[Change]:
     """Every state reached since the last note. A clock set back takes back nothing that was noted."""
     noted = -1 if entry.noted is None else LIFE.index(entry.noted)
     notes = []
     for state in LIFE[noted + 1 : LIFE.index(entry.state(now)) + 1]:
         at = entry.active_from if state is State.ANNOUNCED else entry.since(state)
-        if at is not None:
+        # A key that was revoked never reached what lay between.
+        reached = entry.revoked_at is None or state is State.ANNOUNCED or (at is not None and at <= now)
+        if at is not None and reached:
             notes.append(Change("note", entry.alg, entry.kid, at, state))
     return notes
 

@@ -37,13 +37,15 @@ class RingChange:
     """Something for the audit.
 
     ``event`` (``signing.key.announced`` …), the id of the key or secret, its algorithm or purpose, and the
-    instant (Unix seconds) from which it holds.
+    instant (Unix seconds) from which it holds; who asked for it and why, empty when the calendar did.
     """
 
     event: str
     ident: str
     kind: str
     at: int
+    operator: str = ""
+    reason: str = ""
 
 
 OnChange = Callable[[str, str, str, int], None]
@@ -160,6 +162,27 @@ class LiveRing(Generic[T]):
                 threading.Thread(target=self._recheck, kwargs=look, name="tillit-ring", daemon=True).start()
         return self._seen.ring
 
+    def change(self, move: Callable[[T, float], tuple[T, Sequence[RingChange]]]) -> Sequence[RingChange]:
+        """Do what somebody asked for, with the newest ring; gives what was written.
+
+        ``move`` is asked anew when another process was faster, and what it raises goes to the caller, with
+        nothing done. Raises ``Conflict``, ``CustodyError``, ``StorageUnavailable``.
+        """
+        with self._lock:
+            for _ in range(_TRIES):
+                started = self._ticks()
+                self._take(self._fetch(self._seen), started)
+                self._take(self._advance(self._seen), started)
+                now = self._clock()
+                ring, changes = move(self._seen.ring, now)
+                try:
+                    self._replace(self._seen, ring, changes, now)
+                except Conflict:
+                    continue
+                self._take(self._fetch(self._seen), started)
+                return changes
+        raise StorageUnavailable(f"the {self._plan.name} ring changes too fast")
+
     def _recheck(self, *, advance: bool, patience: float) -> None:
         aged = self._ticks() - self._read_at > MAX_AGE
         # While the ring is young enough, one thread looks and the others go on with what they have.
@@ -219,17 +242,18 @@ class LiveRing(Generic[T]):
             ring, changes = self._plan.advance(seen.ring if seen else None, now)
             if seen is not None and ring is seen.ring:
                 return seen
-            epoch = seen.epoch + 1 if seen else 1
-            document = self._envelope.wrap(self._plan.to_json(ring), epoch=epoch, now=now)
-            try:
-                put = Put(KIND, self._plan.name, document, expect=seen.version if seen else 0)
-                self._write(put, changes)
-            except Conflict:
-                changes = ()
-            for change in changes:
-                self._on_change(change.event, change.ident, change.kind, change.at)
+            with contextlib.suppress(Conflict):
+                self._replace(seen, ring, changes, now)
             seen = self._fetch(seen)
         raise StorageUnavailable(f"the {self._plan.name} ring changes too fast")
+
+    def _replace(self, seen: _Seen[T] | None, ring: T, changes: Sequence[RingChange], now: float) -> None:
+        """Write the ring in the place of the one seen; raises ``Conflict`` if another is there."""
+        epoch = seen.epoch + 1 if seen else 1
+        document = self._envelope.wrap(self._plan.to_json(ring), epoch=epoch, now=now)
+        self._write(Put(KIND, self._plan.name, document, expect=seen.version if seen else 0), changes)
+        for change in changes:
+            self._on_change(change.event, change.ident, change.kind, change.at)
 
     def _put(self, put: Put, _changes: Sequence[RingChange]) -> None:
         self._records.put(put.kind, put.key, put.value, expect=put.expect)

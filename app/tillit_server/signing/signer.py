@@ -5,15 +5,16 @@ whatever the store does.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign
 from tillit_server.signing.custody import Custody
+from tillit_server.signing.key_moves import Move
 from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
 from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, State, active_key, published
-from tillit_server.signing.live import LiveRing, OnChange, RingUnavailable, WriteRing
+from tillit_server.signing.live import LiveRing, OnChange, RingChange, RingUnavailable, WriteRing
 from tillit_server.storage.ports import Records
 
 __all__ = ["NoSigningKey", "RingUnavailable", "SelfCheckFailed", "Signer"]
@@ -54,8 +55,9 @@ class Signer:
         self._policy = policy or Policy()
         self._algorithms = frozenset(algorithms)
         self._on_change = on_change
+        self._plan = KeyPlan(custody, self._policy, algorithms)
         self._live: LiveRing[OpenRing] = LiveRing(
-            KeyPlan(custody, self._policy, algorithms),
+            self._plan,
             records,
             custody,
             clock,
@@ -134,6 +136,20 @@ class Signer:
                 for entry in gone
             ]
         }
+
+    def change(self, move: Move, *, operator: str, reason: str) -> Sequence[RingChange]:
+        """Rotate, announce or revoke, by one compare-and-swap with its audit entries; what was done.
+
+        Raises ``IllegalMove``, ``StorageUnavailable``, ``CustodyError``; then nothing was done.
+        """
+        return self._live.change(
+            lambda ring, now: self._plan.change(ring, move, now, operator=operator, reason=reason)
+        )
+
+    @property
+    def policy(self) -> Policy:
+        """How keys are renewed."""
+        return self._policy
 
     def ring(self) -> KeyRing:
         """The plan as last seen."""
