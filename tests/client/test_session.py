@@ -41,6 +41,18 @@ def test_a_token_may_hold_less(logins):
     assert session.token().value == "token-1"
 
 
+def test_a_scope_that_is_not_told_is_what_was_asked_for(logins):
+    """An answer that names no scope grants all that was asked for (RFC 6749 section 5.1)."""
+    granted = logins.server.granted
+    logins.server.granted = lambda **more: granted(**{**more, "scope": ...})
+    session = logins.log_in(resource="nhn:phr")
+    whole = logins.server.pushed[0].scope
+
+    assert session.token().scope == session.token(resource="nhn:kj").scope == whole
+    assert session.token(scope="nhn:phr/read").scope == ("nhn:phr/read",)
+    assert "nhn:phr/read" not in logins.log_in().token(scope="openid").scope
+
+
 def test_refreshing_is_asked_for(logins):
     """`refresh` gets a new token however good the old one is."""
     session = logins.log_in(resource="nhn:phr")
@@ -283,7 +295,8 @@ def test_u5_secrets_do_not_show(logins):
     session = logins.log_in()
     with session.patient_context(ATTESTATION) as context:
         context.token()
-        for shown in (repr(session), repr(context), repr(session.token())):
+        shown_by = (session, session._grant, context, session.token())
+        for shown in map(repr, shown_by):
             assert "token-1" not in shown
             assert "refresh-1" not in shown
             assert PRACTITIONER not in shown
