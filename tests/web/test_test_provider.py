@@ -158,7 +158,7 @@ def test_only_the_service_itself_is_its_client(direct: Direct, changes: dict[str
         "14857527038",
         "01010112345",
         "<b>",
-        "80000000000",
+        "80000000098",
         # The check digits fit, and the tax administration could have given it to somebody.
         "01010150074",
         "13116900216",

@@ -101,7 +101,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "issued in the future": {"iat": 4_000_000_000, "exp": 4_000_000_060},
     "no number": {"pid": ...},
     "a number that is none": {"pid": "14857527038"},
-    "a help number": {"pid": "81457527039"},
+    "a help number": {"pid": "80000000098"},
     "a number that is a number": {"pid": 14857527039},
     "no level": {"acr": ...},
     "a level nobody knows": {"acr": "very-high"},
