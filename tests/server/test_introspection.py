@@ -79,6 +79,27 @@ def test_an_api_that_asked_for_no_attestation_gets_none(granted: Granted, ehr: S
     assert "authorization_details" not in introspect(api, token).json
 
 
+def test_what_a_token_does_not_attest_its_api_does_not_see(granted: Granted, ehr: SwiftEhr, api: SwiftEhr):
+    """An API with a need for attestations sees the one of the login when its token holds it, and not else."""
+    bare = granted.access_token()
+    assert "authorization_details" not in introspect(api, bare).json
+    assert introspect(ehr, bare).json["authorization_details"] == [ATTESTATION]
+    attested = granted.access_token(**{"nhn:tillitsrammeverk:parameters": {"toa": 1}})
+    assert introspect(api, attested).json["authorization_details"] == [ATTESTATION]
+
+
+def test_an_api_sees_nothing_that_was_sent_beside_the_attestation(
+    backstage: Backstage, ehr: SwiftEhr, api: SwiftEhr
+):
+    """Organisations and journals of the request are for its sender; what an API asked for is in its token."""
+    journal = {"type": "nhn:sfm:journal-id", "value": {"journal_id": "1"}}
+    token = grant(backstage, ehr, details=[journal, ATTESTATION]).access_token(
+        **{"nhn:tillitsrammeverk:parameters": {"toa": 1}}
+    )
+    assert introspect(ehr, token).json["authorization_details"] == [journal, ATTESTATION]
+    assert introspect(api, token).json["authorization_details"] == [ATTESTATION]
+
+
 def test_an_api_that_exchanged_a_token_sees_what_is_in_it(
     backstage: Backstage, granted: Granted, ehr: SwiftEhr, api: SwiftEhr
 ):

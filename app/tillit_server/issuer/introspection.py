@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tillit.protocol.authorization_details import ATTESTATION_TYPE
 from tillit.protocol.errors import Rejected
 from tillit.protocol.introspection import INACTIVE, TYP, introspection_claims
 from tillit_server.issuer.answers import NO_STORE, Answer
-from tillit_server.issuer.authorized import CarriedDetails
 from tillit_server.issuer.client_requests import (
     ClientFacts,
     asked_token,
@@ -19,6 +19,7 @@ from tillit_server.issuer.client_requests import (
     unseen,
 )
 from tillit_server.issuer.clients import Client
+from tillit_server.issuer.minting import ATTESTATION_CLAIM
 from tillit_server.issuer.own_tokens import (
     OwnRefreshToken,
     OwnToken,
@@ -55,11 +56,7 @@ def told(known: Introspection) -> Mapping[str, Any]:
     except Rejected:
         return _of_refresh_token(find_refresh_token(text, known.services), caller, known)
     mine = token.access.client_id == caller.id
-    return (
-        _of_access_token(token, caller, known)
-        if mine or token.access.audience in caller.audiences
-        else INACTIVE
-    )
+    return _of_access_token(token, caller) if mine or token.access.audience in caller.audiences else INACTIVE
 
 
 INTROSPECTION_STEPS = (authenticated_client, unseen, asked_token, told)
@@ -86,7 +83,7 @@ def introspect(request: Request, services: Services, *, signed: bool) -> Answer 
     return answer
 
 
-def _of_access_token(token: OwnToken, caller: Client, known: Introspection) -> Mapping[str, Any]:
+def _of_access_token(token: OwnToken, caller: Client) -> Mapping[str, Any]:
     access = token.access
     answer = {
         **access.claims,
@@ -95,23 +92,26 @@ def _of_access_token(token: OwnToken, caller: Client, known: Introspection) -> M
         "scope": " ".join(access.scope),
         "token_type": "Bearer" if access.jkt is None else "DPoP",
     }
-    carried = _carried_for(caller, token, known)
-    if carried:
-        answer["authorization_details"] = list(carried.details)
+    details = _details_for(caller, token)
+    if details:
+        answer["authorization_details"] = details
     return answer
 
 
-def _carried_for(caller: Client, token: OwnToken, known: Introspection) -> CarriedDetails | None:
-    """The details of the request behind a token: for who sent them, and an API that asked for attestations.
+def _details_for(caller: Client, token: OwnToken) -> list[Mapping[str, Any]]:
+    """The details of the request behind a token: all of them for who sent them.
 
-    Not for an API that has exchanged a token; what it may know stands in the token it got.
+    An API learns of the attestation alone, and that only if this very token attests it: a login may carry
+    one that was never meant for this API.
     """
-    if token.family is None:
-        return None
-    authorized = token.family.authorized
-    api = known.services.apis.by_audience.get(token.access.audience)
-    wanted = api is not None and api.attestation != "none"
-    return authorized.carried if wanted or authorized.client_id == caller.id else None
+    authorized = token.family.authorized if token.family else None
+    if authorized is None or authorized.carried is None:
+        return []
+    details = authorized.carried.details
+    if authorized.client_id == caller.id:
+        return list(details)
+    attests = ATTESTATION_CLAIM in token.access.claims
+    return [detail for detail in details if attests and detail.get("type") == ATTESTATION_TYPE]
 
 
 def _of_refresh_token(
