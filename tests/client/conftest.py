@@ -123,6 +123,7 @@ class _LoginServer(_Server):
             name: ISSUER + path for name, path in ENDPOINTS.items() if name != "introspection_endpoint"
         }
         self.pushed = []
+        self.pushed_forms = []
         self.codes = {}
         self.refresh_tokens = []
         self.revoked = []
@@ -145,6 +146,7 @@ class _LoginServer(_Server):
         return super().__call__(request)
 
     def par(self, form):
+        self.pushed_forms.append(set(form))
         resources = form.pop("resource", "").split()
         if "request" in form:
             found = check_request_object(

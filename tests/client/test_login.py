@@ -70,6 +70,8 @@ def test_the_first_token_opens_no_api(logins):
     assert "resource" not in logins.server.forms[0]
     assert session.userinfo()
     assert logins.server.token_requests == 1
+    assert session.token().value == "token-2"
+    assert logins.server.forms[1]["resource"] == "nhn:phr"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,19 @@ def test_every_way_to_sign(make_logins):
     assert session.person == PRACTITIONER
     assert (request.max_age, request.resources) == (60, ("nhn:phr", "nhn:kj"))
     assert logins.server.assertions[0].details is None
+    credentials = {"client_id", "client_assertion_type", "client_assertion"}
+    assert logins.server.pushed_forms[0] == {"request", *credentials}
+    logins.log_in()
+    assert {"state", "nonce", "dpop_jkt", *credentials} <= logins.server.pushed_forms[1]
+    assert "request" not in logins.server.pushed_forms[1]
+
+
+def test_details_are_always_signed(logins):
+    """What only the client may say of itself is signed, with or without an attestation beside it."""
+    logins.login.begin(details=[{"type": "helseid_authorization", "practitioner_role": {}}])
+
+    assert "request" in logins.server.pushed_forms[0]
+    assert logins.server.pushed[0].details[0]["type"] == "helseid_authorization"
 
 
 def test_what_every_login_asks_for(logins):
@@ -369,6 +384,12 @@ def test_who_has_logged_in_must_be_asked_for(logins):
     [
         (Response(201, (), b'{"request_uri":7,"expires_in":60}'), BadAnswer, "no_request_uri"),
         (Response(201, (), b'{"expires_in":60}'), BadAnswer, "no_request_uri"),
+        (Response(201, (), b'{"request_uri":"","expires_in":60}'), BadAnswer, "no_request_uri"),
+        (
+            Response(201, (), b'{"request_uri":"' + b"u" * 2049 + b'","expires_in":60}'),
+            BadAnswer,
+            "no_request_uri",
+        ),
         (Response(201, (), b"<html>"), BadAnswer, "not_json"),
         (Response(200, (), b'{"request_uri":"urn:x"}'), ServerRefused, "server_error"),
         (Response(400, (), b'{"error":"invalid_request"}'), ServerRefused, "invalid_request"),
