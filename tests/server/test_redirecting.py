@@ -105,6 +105,15 @@ def test_loopback_is_for_native_clients_and_development():
         check_installed(web, APIS, ["ES256"], dev=False)
 
 
+def test_the_oldest_profile_is_for_development():
+    """What forgives tokens without a proof and requests without a push never gets into production."""
+    oldest = client("https://ehr.example/callback", profile="legacy")
+    check_installed(oldest, APIS, ["ES256"], dev=True)
+    with pytest.raises(ClientError, match=r"^profile: legacy is for development mode"):
+        check_installed(oldest, APIS, ["ES256"], dev=False)
+    check_installed(client("https://ehr.example/callback", profile="helseid"), APIS, ["ES256"], dev=False)
+
+
 def test_a_client_who_logs_people_in_has_a_way_back_and_a_key_that_signs():
     """Without a redirect URI, or with an ID token algorithm that is not enabled, there is no registration."""
     with pytest.raises(ClientError, match=r"^redirect_uris: one or more"):

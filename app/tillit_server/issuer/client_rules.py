@@ -45,6 +45,8 @@ def faults_here(client: "Client", apis: ApiRegistry, signing: Collection[str], *
                 yield f"{name}: {value} is in no API definition"
     if _LOGIN in client.grants and client.id_token_signed_response_alg not in signing:
         yield "id_token_signed_response_alg: not among the enabled algorithms"
+    if not dev and client.profile.development_only:
+        yield f"profile: {client.profile.name} is for development mode"
     if not dev and not client.native and any(map(is_loopback, client.redirect_uris)):
         yield "redirect_uris: loopback is for native clients and development mode"
 

@@ -21,7 +21,7 @@ class Profile:
 
     ``merged_request_object``: parameters beside a request object count too. ``front_channel``: authorization
     requests without PAR. ``empty_basic_header``: a Basic header without a secret, beside an assertion, is
-    overlooked.
+    overlooked. ``development_only``: an installation in production registers no such client.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Profile:
     front_channel: bool = False
     pkce_required: bool = True
     empty_basic_header: bool = False
+    development_only: bool = False
 
 
 _HELSEID = AssertionProfile(
@@ -82,6 +83,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
                 front_channel=True,
                 pkce_required=False,
                 empty_basic_header=True,
+                development_only=True,
             ),
         )
     }
