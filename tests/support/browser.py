@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NO_BROWSER = "no browser here"
+PATIENCE = 30
+"""Seconds, for a machine that has much to do."""
 OWN = Path(__file__).parents[2] / ".cache" / "chromium" / "chromium"
 ARGUMENTS = (
     "--no-sandbox",  # as root there is none; it only ever sees pages of ours, on loopback
@@ -65,7 +67,7 @@ class Tab:
     def another(self) -> "Page":
         """Another tab of the same browser."""
         page = self.context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requested.append(request.url))
@@ -127,7 +129,9 @@ class ClientDoor:
         before = len(self.brought)
         act()
         with self._news:
-            assert self._news.wait_for(lambda: len(self.brought) > before, timeout=10), "nobody came back"
+            assert self._news.wait_for(lambda: len(self.brought) > before, timeout=PATIENCE), (
+                "nobody came back"
+            )
             return self.brought[-1]
 
     def close(self) -> None:
