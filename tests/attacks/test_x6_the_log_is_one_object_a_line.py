@@ -66,7 +66,7 @@ def test_x6_what_nobody_caught_is_an_id(capfd: pytest.CaptureFixture[str]):
         raise RuntimeError("canary 05825031016")
 
     started: list[tuple[str, list[tuple[str, str]]]] = []
-    door = Door(broken, places=1)  # type: ignore[arg-type]
+    door = Door(broken, places=1, judged=())  # type: ignore[arg-type]
     answers = list(door({"REQUEST_METHOD": "GET"}, lambda *args: started.append(args)))  # type: ignore[arg-type]
     body = json.loads(b"".join(answers))
     assert started[0][0].startswith("500 ")

@@ -18,6 +18,10 @@ NAME = "standin"
 PID = "14857527039"
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+
 class StandInProvider:
     """Takes pushed requests and redeems codes; what it says is in ``claims``, and how it fails in the switches.
 
@@ -52,7 +56,7 @@ class StandInProvider:
             def log_message(self, *_: Any) -> None:
                 return
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}/op"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from tillit.protocol.metadata import ENDPOINTS
 from tillit_server.web.door import Door
+from tillit_server.web.routes import judged_paths
 
 STARTED: list[tuple[str, Any]] = []
+JUDGED, PAGE = "/judged", {"PATH_INFO": "/page"}
 FORM = {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": "0"}
 
 
@@ -27,7 +30,7 @@ class Slow:
 
 def asking(door: Door, environ: dict[str, Any]) -> threading.Thread:
     """A request that is being answered."""
-    thread = threading.Thread(target=door, args=({"PATH_INFO": "/", **environ}, STARTED.append))
+    thread = threading.Thread(target=door, args=({"PATH_INFO": JUDGED, **environ}, STARTED.append))
     thread.start()
     return thread
 
@@ -37,15 +40,18 @@ def asking(door: Door, environ: dict[str, Any]) -> threading.Thread:
     [
         (FORM, True),
         ({"REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": "DPoP x"}, True),
-        ({"REQUEST_METHOD": "GET"}, False),
-        ({"REQUEST_METHOD": "HEAD"}, False),
+        ({"REQUEST_METHOD": "GET"}, True),
         ({"REQUEST_METHOD": "DELETE", "CONTENT_LENGTH": ""}, True),
+        ({**PAGE, "REQUEST_METHOD": "GET"}, False),
+        ({**PAGE, "REQUEST_METHOD": "HEAD"}, False),
+        ({**PAGE, "REQUEST_METHOD": "GET", "HTTP_AUTHORIZATION": "x"}, False),
+        ({**PAGE, **FORM}, False),
     ],
 )
 def test_what_is_judged_waits_for_a_place(environ: dict[str, Any], waits: bool):
-    """Forms and credentials are judged, so many at once; what is only read is answered beside them."""
+    """The path decides, and nothing that a stranger adds: pages are answered beside what is judged."""
     app = Slow()
-    door = Door(app, places=1)  # type: ignore[arg-type]
+    door = Door(app, places=1, judged=(JUDGED,))  # type: ignore[arg-type]
     first = asking(door, FORM)
     assert app.entered.acquire(timeout=10)
     second = asking(door, environ)
@@ -54,3 +60,30 @@ def test_what_is_judged_waits_for_a_place(environ: dict[str, Any], waits: bool):
     for thread in (first, second):
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_pages_never_wait_for_each_other():
+    """Any number of them may wait for an identity provider, and the one place is still free."""
+    app = Slow()
+    door = Door(app, places=1, judged=(JUDGED,))  # type: ignore[arg-type]
+    threads = [asking(door, {**PAGE, **FORM}) for _ in range(20)]
+    threads.append(asking(door, FORM))
+    for _ in threads:
+        assert app.entered.acquire(timeout=10)
+    app.go_on.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_every_endpoint_for_programs_is_judged():
+    """What takes credentials, and explain, has a place; an issuer with a path has it before each."""
+    names = (
+        "token_endpoint",
+        "userinfo_endpoint",
+        "introspection_endpoint",
+        "revocation_endpoint",
+        "pushed_authorization_request_endpoint",
+    )
+    expected = {"/auth" + ENDPOINTS[name] for name in names} | {"/auth/explain"}
+    assert set(judged_paths("/auth")) == expected

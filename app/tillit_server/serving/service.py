@@ -26,6 +26,7 @@ from tillit_server.serving.connections import close_stuck
 from tillit_server.serving.supervisor import REFUSED, Supervisor
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.door import Door
+from tillit_server.web.routes import judged_paths
 from tillit_server.wiring import UNUSABLE, build, public_app
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _load(settings: Settings, ready: Semaphore) -> Door:
         _log.error("worker cannot start", extra={"event": {"reason": str(error)}})
         raise SystemExit(TRY_AGAIN if isinstance(error, StorageUnavailable) else REFUSED) from None
     Finalize(None, installation.close, exitpriority=1)
-    door = Door(public_app(installation), places=settings.threads)
+    door = Door(public_app(installation), places=settings.threads, judged=judged_paths(settings.path))
     supervisor = multiprocessing.parent_process()
     chores = (partial(_leave_when_orphaned, supervisor), partial(close_stuck, settings.port))
     Housekeeper(chores)

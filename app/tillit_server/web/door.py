@@ -2,14 +2,14 @@
 
 The server has a thread for every open connection, because a sender may take its time and a thread that waits
 costs little (threat X4). Only so many requests are judged at once. What is published takes no place, so the
-key set is served while all others wait for a store that does not answer; nor does a page (GET without
-credentials), which may wait for an identity provider.
+key set is served while all others wait for a store that does not answer; nor does a page, whatever the method
+or the headers, since it may wait for an identity provider and strangers may ask for it.
 """
 
 import io
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tillit.web")
 
-_READING = frozenset({"GET", "HEAD"})
-_CREDENTIALS = "HTTP_AUTHORIZATION"
-
 
 class Door:
-    """A WSGI application around another one, of which at most ``places`` requests are judged at once."""
+    """A WSGI application around another one, of which at most ``places`` requests are judged at once.
 
-    def __init__(self, app: "WSGIApplication", *, places: int) -> None:
+    ``judged``: the paths at which a request is judged.
+    """
+
+    def __init__(self, app: "WSGIApplication", *, places: int, judged: Collection[str]) -> None:
         self._app = app
+        self._judged = frozenset(judged)
         self._places = threading.BoundedSemaphore(places)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer; what nobody caught becomes a 500 that holds an id only (threat X6)."""
         try:
-            if environ["REQUEST_METHOD"] in _READING and _CREDENTIALS not in environ:
-                return self._app(environ, start_response)
             environ["wsgi.input"] = io.BytesIO(_body(environ))
+            if environ["PATH_INFO"] not in self._judged:
+                return self._app(environ, start_response)
             with self._places:
                 return self._app(environ, start_response)
         except Exception as error:  # noqa: BLE001 (the server would answer without a word)

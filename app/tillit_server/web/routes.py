@@ -31,7 +31,12 @@ from tillit_server.issuer.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
 from tillit_server.web.answering import JSON, publish, respond
 from tillit_server.web.cookies import cookies_of
-from tillit_server.web.endpoints import EndpointsDoor
+from tillit_server.web.endpoints import (
+    INTROSPECTION_PATH,
+    REVOCATION_PATH,
+    USERINFO_PATH,
+    EndpointsDoor,
+)
 from tillit_server.web.errors import answer_error
 from tillit_server.web.login import CALLBACK_PATH, LoginDoor
 from tillit_server.web.logout import LogoutDoor
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 EXPLAIN_PATH = "/explain"
+_JUDGED = (TOKEN_PATH, PAR_PATH, USERINFO_PATH, INTROSPECTION_PATH, REVOCATION_PATH, EXPLAIN_PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,11 @@ def make_app(services: Services, doors: Doors) -> "WSGIApplication":
     return token_door(
         TokenServer(services), services, doors.path + TOKEN_PATH, framework_app(services, doors)
     )
+
+
+def judged_paths(path: str) -> tuple[str, ...]:
+    """Where programs are judged, as against pages and documents. ``path``: of the issuer."""
+    return tuple(path + url for url in _JUDGED)
 
 
 def token_door(
