@@ -14,6 +14,8 @@ from support.session_machine import SessionMachine
 from support.token_machines import CodeMachine, RefreshMachine
 
 STEPS = setting("MACHINE_STEPS", 1_000_000)
+LONG = 100
+"""Steps of a life in the long run."""
 MACHINES = (CodeMachine, RefreshMachine, SessionMachine)
 
 
@@ -60,8 +62,8 @@ def test_no_promise_is_broken_in_a_million_steps(machine: Any, house: House):
     """The same at full length, recorded in the ledger with its seed."""
     number = int(time.time())
     before, lives, started = machine.steps, machine.lives, time.monotonic()
-    while machine.steps - before < STEPS:
-        run(machine, lives=min(2_000, STEPS // 50 + 1), steps=100, number=number + machine.steps)
+    while (left := STEPS - (machine.steps - before)) > 0:
+        run(machine, lives=min(2_000, left // LONG + 1), steps=LONG, number=number + machine.steps)
     record(
         f"G15 state machine, {machine.__name__}",
         seed=number,
