@@ -1,12 +1,13 @@
 """What introspection and revocation have in common: a form by an authenticated client, about one token."""
 
-from tillit.protocol.errors import OAuthError, invalid_client, invalid_request
+from tillit.protocol.errors import invalid_request
 from tillit_server.audit.events import ToleranceUsed
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import single_use_ids
 from tillit_server.issuer.steps import Facts
+from tillit_server.issuer.unseen import require_unseen
 from tillit_server.storage.ports import Claim, Entry
 
 
@@ -48,11 +49,7 @@ def authenticated_client(known: ClientFacts) -> AuthenticatedClient:
 
 def unseen(known: ClientFacts) -> None:
     """A spent jti costs nothing more; a look only, settle stays the judge."""
-    assertion = known.authenticated_client.assertion
-    if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
-        raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
-    if known.services.store.first_seen(known.spends) is not None:
-        raise replayed()
+    require_unseen(known.authenticated_client, None, known.services)
 
 
 def asked_token(known: ClientFacts) -> str:
@@ -61,8 +58,3 @@ def asked_token(known: ClientFacts) -> str:
     if token is None:
         raise invalid_request("token: missing", pointer="token")
     return token
-
-
-def replayed() -> OAuthError:
-    """The refusal for an assertion that somebody has spent."""
-    return invalid_client("the assertion was used before", pointer="client_assertion.jti")

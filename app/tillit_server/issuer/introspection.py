@@ -15,7 +15,6 @@ from tillit_server.issuer.client_requests import (
     ClientFacts,
     asked_token,
     authenticated_client,
-    replayed,
     unseen,
 )
 from tillit_server.issuer.clients import Client
@@ -30,6 +29,7 @@ from tillit_server.issuer.own_tokens import (
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.steps import refused, run
+from tillit_server.issuer.unseen import replayed
 from tillit_server.issuer.users import subject_of
 from tillit_server.storage.ports import Conflict, Settlement
 
@@ -79,7 +79,7 @@ def introspect(request: Request, services: Services, *, signed: bool) -> Answer 
     try:
         services.store.settle(Settlement(claims=known.spends, entries=known.tolerated))
     except Conflict as conflict:
-        raise refused("settle", replayed(), known) from conflict
+        raise refused("settle", replayed(conflict.space), known) from conflict
     return answer
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from tillit.protocol.dpop import Proof
-from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof
+from tillit.protocol.errors import OAuthError, invalid_dpop_proof
 from tillit_server.audit.events import Event, KeyShared, RequestPushed, ToleranceUsed
 from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.asked import Asked
@@ -24,7 +24,7 @@ from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import single_use_ids
 from tillit_server.issuer.signed_requests import REQUEST_OBJECT
 from tillit_server.issuer.steps import refused, run
-from tillit_server.issuer.token_endpoint import replayed
+from tillit_server.issuer.unseen import replayed, require_unseen
 from tillit_server.storage.ports import Claim, Conflict, Issue, Settlement
 
 PAR_PATH: Final = "/connect/par"
@@ -67,12 +67,7 @@ def fresh_proof(known: PushedFacts) -> Proof | None:
 
 def unseen(known: PushedFacts) -> None:
     """A spent jti costs no register call; a look only, settle stays the judge."""
-    assertion = known.authenticated_client.assertion
-    if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
-        raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
-    spent = known.services.store.first_seen(single_use_ids(known.authenticated_client, known.fresh_proof))
-    if spent is not None:
-        raise replayed(spent.space)
+    require_unseen(known.authenticated_client, known.fresh_proof, known.services)
 
 
 def bound_key(known: PushedFacts) -> str | None:

@@ -15,7 +15,6 @@ from tillit_server.issuer.client_requests import (
     ClientFacts,
     asked_token,
     authenticated_client,
-    replayed,
     unseen,
 )
 from tillit_server.issuer.families import FAMILY
@@ -29,6 +28,7 @@ from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import ASSERTION
 from tillit_server.issuer.steps import refused, run
+from tillit_server.issuer.unseen import replayed
 from tillit_server.storage.ports import Claim, Conflict, Put, Settlement, StorageUnavailable
 
 # A clock that jumped ahead by hours, and back, must not bring a token to life again (threat T3).
@@ -74,7 +74,7 @@ def revoke(request: Request, services: Services) -> Answer:
             services.store.settle(_settlement_of(known))
         except Conflict as conflict:
             if conflict.space == ASSERTION:
-                raise refused("settle", replayed(), known) from conflict
+                raise refused("settle", replayed(conflict.space), known) from conflict
             # Somebody has refreshed, or revoked, in the same instant: look again.
             known.token_to_revoke = token_to_revoke(known)
         else:

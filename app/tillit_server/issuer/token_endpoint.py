@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tillit.protocol.dpop import Proof
-from tillit.protocol.errors import OAuthError, invalid_client, invalid_dpop_proof, invalid_request
+from tillit.protocol.errors import OAuthError, invalid_request
 from tillit_server.issuer.answers import NO_STORE
 from tillit_server.issuer.attesting import Attested, accept_attestation
 from tillit_server.issuer.carrying import carry_attestation
@@ -21,12 +21,13 @@ from tillit_server.issuer.request import Request
 from tillit_server.issuer.reuse import Reused, end_family
 from tillit_server.issuer.sender_constraint import require_proof
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.settling import ASSERTION, settlement_of, single_use_ids
+from tillit_server.issuer.settling import settlement_of
 from tillit_server.issuer.steps import Facts, Refused, Step, refused, run
 from tillit_server.issuer.target import Target
 from tillit_server.issuer.targeting import narrow_scope
 from tillit_server.issuer.terms import within_terms
 from tillit_server.issuer.token_answers import token_answer
+from tillit_server.issuer.unseen import replayed, require_unseen
 from tillit_server.storage.ports import Conflict, Settlement, StorageUnavailable
 
 _TRIES = 5
@@ -85,14 +86,7 @@ def allowed_grant(known: TokenFacts) -> None:
 
 def unseen(known: TokenFacts) -> None:
     """A spent jti costs no register call and no signature; a look only, settle stays the judge."""
-    assertion = known.authenticated_client.assertion
-    if known.services.refusals.exhausted(assertion.client_id, assertion.jti):
-        raise invalid_client("the assertion was refused too often", pointer="client_assertion.jti")
-    # The ids of a request are spent together and looked at together: a request that is sent again while it is
-    # being settled has always spent its first id too, so every loser hears the same.
-    spent = known.services.store.first_seen(single_use_ids(known.authenticated_client, known.fresh_proof))
-    if spent is not None:
-        raise replayed(spent.space)
+    require_unseen(known.authenticated_client, known.fresh_proof, known.services)
 
 
 def basis_of_grant(known: TokenFacts) -> Basis:
@@ -168,13 +162,6 @@ TOKEN_STEPS = (
 JUDGING_STEPS = TOKEN_STEPS[: TOKEN_STEPS.index(minted_tokens)]
 # What is judged again when the login has changed between looking and settling.
 STEPS_FROM_THE_GRANT = TOKEN_STEPS[TOKEN_STEPS.index(basis_of_grant) :]
-
-
-def replayed(space: str) -> OAuthError:
-    """The refusal for an id that somebody has spent: the caller itself, or a thief."""
-    if space == ASSERTION:
-        return invalid_client("the assertion was used before", pointer="client_assertion.jti")
-    return invalid_dpop_proof("payload.jti: the proof was used before", pointer="payload.jti")
 
 
 def judge_token_request(request: Request, services: Services) -> TokenFacts:
