@@ -116,6 +116,19 @@ def test_the_callback_serves_once(house: Any) -> None:
     assert again.error == "invalid_request"
 
 
+def test_nothing_is_remembered_of_a_login_that_has_ended(house: Any) -> None:
+    """Verifier, nonce and reference are dropped with the answer to the client."""
+    visitor = Visitor(house.service)
+    visitor.follow(choice(house, visitor), f"idp-{NAME}")
+    state = house.standin.pushed[-1]["state"]
+    tickets = house.backstage.services.store.tickets
+    key = f"_state_{NAME}_{state}"
+    assert tickets.peek("upstream_state", key) is not None
+    assert isinstance(visitor.open(callback(house.service, code="c", state=state)), Returned)
+    left = tickets.peek("upstream_state", key)
+    assert left is None or (left.redeemed and left.value is None)
+
+
 def test_another_browser_gets_nothing(house: Any) -> None:
     """A callback, a page of providers and a way to cancel are worth nothing in another browser; ours goes on."""
     visitor, thief = Visitor(house.service), Visitor(house.service)
