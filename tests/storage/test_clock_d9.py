@@ -108,6 +108,37 @@ def test_expired_ids_and_tickets_are_forgotten(store: Any, clock: Hands, steady:
     assert len(store._readers.rows("SELECT * FROM pruned")) <= 2
 
 
+def test_records_whose_time_is_over_are_forgotten(store: Any, clock: Hands, steady: Hands) -> None:
+    """Their rows go, a while after their time; those without a time stay, and no version is given twice."""
+    versions = [store.records.put("family", f"f{n}", n, until=START + n) for n in range(40)]
+    versions.append(store.records.put("family", "f1", 1, until=START + 1))
+    store.records.put("client", "ehr", {"v": 1})
+    pass_time(store, clock, steady, TRUST)
+    pass_time(store, clock, steady, KEEP - TRUST + 20)
+    left = [row[0] for row in store._readers.rows("SELECT key FROM record ORDER BY until")]
+    assert left == ["ehr", *(f"f{n}" for n in range(20, 40))]
+    pass_time(store, clock, steady, KEEP)
+
+    assert store._readers.rows("SELECT kind, key FROM record") == [("client", "ehr")]
+    assert store.records.get("client", "ehr").value == {"v": 1}
+    assert store.records.put("family", "f1", 2, expect=0) > max(versions)
+
+
+def test_d9_a_record_outlives_a_clock_that_jumps(store: Any, clock: Hands, steady: Hands) -> None:
+    """While the clock is ahead a record is not found; when it is right again, the record is there."""
+    pass_time(store, clock, steady, TRUST)
+    version = store.records.put("family", "f", 1, until=clock.now + 60)
+    clock.now += 86_400
+    for number in range(10):
+        steady.now += 1
+        clock.now += 1
+        store.once.claim("noise", str(number), clock.now)
+        assert store.records.get("family", "f") is None
+    clock.now -= 86_400
+
+    assert store.records.get("family", "f").version == version
+
+
 def test_forgetting_happens_a_little_at_a_time(store: Any, clock: Hands, steady: Hands) -> None:
     """A large backlog costs no single commit more than a bounded number of rows."""
     claims = [Claim("proof", str(number), START + 1) for number in range(2_000)]

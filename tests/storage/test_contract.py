@@ -126,6 +126,46 @@ def test_a_record_made_anew_never_gets_an_old_version(store: Any) -> None:
         store.records.put("client", "a", 4, expect=version)
 
 
+@pytest.mark.parametrize(("late", "there"), [(0.0, True), (0.001, False)])
+def test_a_record_lives_up_to_and_including_its_time(
+    store: Any, clock: Hands, late: float, there: bool
+) -> None:
+    """At the instant `until` a record is found, after it it is not, whether or not it lies there still."""
+    version = store.records.put("family", "f", {"v": 1}, until=START + 60)
+    store.records.put("family", "g", {"v": 2})
+    clock.now = START + 60 + late
+
+    assert (store.records.get("family", "f") is not None) is there
+    assert [key for key, _ in store.records.each("family")] == (["f", "g"] if there else ["g"])
+    with pytest.raises(Conflict, match="version"):
+        store.records.put("family", "f", {"v": 3}, expect=0 if there else version)
+    assert store.records.put("family", "f", {"v": 3}, expect=version if there else 0) > version
+
+
+def test_each_write_says_how_long_a_record_lives(store: Any, clock: Hands) -> None:
+    """A later write makes the time longer or shorter, and one that names none takes it away."""
+    store.records.put("family", "f", 1, until=START + 60)
+    store.records.put("family", "f", 2, until=START + 90)
+    store.settle(Settlement(puts=(Put("family", "g", 1, until=START + 60),)))
+    store.settle(Settlement(puts=(Put("family", "g", 2),)))
+    clock.now = START + 80
+    assert store.records.get("family", "f").value == 2
+    clock.now = START + 91
+    assert store.records.get("family", "f") is None
+    assert store.records.get("family", "g").value == 2
+
+
+def test_a_record_whose_time_is_over_can_be_removed(store: Any, clock: Hands) -> None:
+    """As one that is not there; and its version is not given again."""
+    version = store.records.put("family", "f", 1, until=START)
+    clock.now = START + 1
+    with pytest.raises(Conflict):
+        store.records.remove("family", "f", expect=version)
+    store.records.remove("family", "f")
+
+    assert store.records.put("family", "f", 2, expect=0) > version
+
+
 def test_removing_what_is_not_there(store: Any) -> None:
     """Is no error, unless a version was expected."""
     store.records.remove("client", "nobody")
@@ -206,6 +246,8 @@ def test_an_instant_that_is_none_is_refused_alone(store: Any, until: float) -> N
     """A bad value is its sender's error and never reaches the commit that others share."""
     with pytest.raises(ValueError, match="finite"):
         store.settle(Settlement(claims=(Claim("a", "b", until),)))
+    with pytest.raises(ValueError, match="finite"):
+        store.records.put("a", "b", 1, until=until)
     with pytest.raises(ValueError, match="surrogate"):
         store.settle(Settlement(puts=(Put("kind", "\ud800", 1),)))
 

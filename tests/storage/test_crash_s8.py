@@ -10,7 +10,14 @@ import pytest
 
 from support.stores import AUDIT_SECRET, PROCESSES, START, note, open_store, write_until_killed
 from tillit_server.audit.chain import chain_secret, verify
-from tillit_server.storage.ports import Settlement, StorageCorrupt, StorageRefused, StorageTooNew
+from tillit_server.storage.ports import (
+    Claim,
+    Put,
+    Settlement,
+    StorageCorrupt,
+    StorageRefused,
+    StorageTooNew,
+)
 from tillit_server.storage.sqlite_file import SCHEMA_VERSION
 
 WRITERS = 2
@@ -163,6 +170,68 @@ def test_s8_a_newer_schema_refuses_to_start(tmp_path: Path) -> None:
         open_store(path)
 
     assert "newer release" in refused.value.hint
+
+
+FIRST_SCHEMA = """
+CREATE TABLE once (digest BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX once_until ON once (until);
+CREATE TABLE pruned (low REAL NOT NULL, high REAL NOT NULL);
+CREATE TABLE ticket (
+    digest BLOB PRIMARY KEY, value BLOB NOT NULL, until REAL NOT NULL, redeemed INTEGER NOT NULL
+);
+CREATE INDEX ticket_until ON ticket (until);
+CREATE TABLE record (
+    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind,
+    key)
+);
+CREATE TABLE removed (kind TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE journal (id INTEGER PRIMARY KEY, public BLOB NOT NULL, sealed BLOB NOT NULL, link BLOB NOT NULL);
+CREATE TABLE label (
+    period TEXT NOT NULL, label BLOB NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (period, label, id)
+) WITHOUT ROWID;
+PRAGMA application_id=0x54494C54;
+PRAGMA user_version=1;
+"""
+
+
+def test_a_file_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    """It is brought to the present schema once; what it holds is there, and its records stay for ever."""
+    path = tmp_path / "store.sqlite"
+    store = open_store(path)
+    store.settle(
+        Settlement(
+            claims=(Claim("proof", "p", START + 60),),
+            puts=(Put("client", "ehr", {"v": 1}), Put("client", "gone", 1)),
+            entries=(note("then"),),
+        )
+    )
+    store.close()
+    # Values are sealed by key and not by schema, so the rows of today are those of then.
+    older = sqlite3.connect(tmp_path / "older.sqlite")
+    older.executescript(FIRST_SCHEMA)
+    older.execute("ATTACH ? AS today", (str(path),))
+    older.execute("INSERT INTO once SELECT * FROM today.once")
+    older.execute("INSERT INTO journal SELECT * FROM today.journal")
+    older.execute("INSERT INTO record SELECT kind, key, value, version FROM today.record")
+    older.commit()
+    older.close()
+    for _ in range(2):
+        store = open_store(tmp_path / "older.sqlite")
+        assert store.seen("proof", "p")
+        assert store.records.get("client", "ehr").value == {"v": 1}
+        assert verify(store.journal, chain_secret(AUDIT_SECRET)).entries == 1
+        store.close()
+    store = open_store(tmp_path / "older.sqlite", clock=lambda: START + 10**9)
+    assert [key for key, _ in store.records.each("client")] == ["ehr", "gone"]
+    store.records.put("family", "f", 1, until=START + 10**9 - 1)
+    assert store.records.get("family", "f") is None
+    schema = "SELECT type, name FROM sqlite_master ORDER BY type, name"
+    assert store._readers.rows("PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    migrated = store._readers.rows(schema)
+    store.close()
+    store = open_store(path)
+    assert store._readers.rows(schema) == migrated
+    store.close()
 
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:

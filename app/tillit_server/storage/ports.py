@@ -89,13 +89,15 @@ class Put:
     """Write a record under compare-and-swap; `value` None removes it.
 
     `expect` None writes whatever is there, 0 demands that there is no such record, any other number that it
-    still has this version.
+    still has this version. `until` is the last instant (Unix seconds) at which there is such a record: after
+    it nobody finds it, and then it is forgotten. None keeps it until it is removed.
     """
 
     kind: str
     key: str
     value: Json
     expect: int | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +203,12 @@ class Records(Protocol):
     """Clients, key ring, refresh families, accounts: written under compare-and-swap."""
 
     def get(self, kind: str, key: str) -> Record | None:
-        """The record, or None. Raises `StorageUnavailable`."""
+        """The record, or None, also after its `until`. Raises `StorageUnavailable`."""
 
-    def put(self, kind: str, key: str, value: Json, *, expect: int | None = None) -> int:
-        """Write, and return the new version; `Put` says what `expect` does. Raises `Conflict` too."""
+    def put(
+        self, kind: str, key: str, value: Json, *, expect: int | None = None, until: float | None = None
+    ) -> int:
+        """Write, and return the new version; `Put` explains `expect` and `until`. Raises `Conflict` too."""
 
     def remove(self, kind: str, key: str, *, expect: int | None = None) -> None:
         """Remove; a record that is not there is no error unless `expect` says so. Raises as `put`."""

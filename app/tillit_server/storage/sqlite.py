@@ -83,7 +83,7 @@ class SqliteStore:
         self._once = SqliteOnce(*parts, clock)
         self.once: Once = self._once
         self.tickets: Tickets = SqliteTickets(*parts, clock)
-        self.records: Records = SqliteRecords(*parts)
+        self.records: Records = SqliteRecords(*parts, clock)
         self.journal: Journal = SqliteJournal(*parts)
 
     def settle(self, settlement: Settlement, *, durable: bool = True) -> None:

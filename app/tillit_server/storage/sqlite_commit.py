@@ -4,6 +4,7 @@ Each statement lets other threads run and has to win the interpreter back, so al
 up and written together. Settlements see what those before them did; a conflict leaves nothing behind.
 """
 
+import math
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -11,7 +12,7 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from tillit_server.storage.ports import Conflict, Head, Linker
-from tillit_server.storage.sqlite_housekeeping import KEEP, Housekeeper
+from tillit_server.storage.sqlite_housekeeping import KEEP, REMOVED, Housekeeper
 from tillit_server.storage.sqlite_work import Prepared, PutRow
 
 SLOT_SHIFT = 40
@@ -112,7 +113,7 @@ class Committer:
         return (
             self._judge_redemptions(work, state, now)
             or self._judge_issues(work, state, now)
-            or self._judge_puts(work)
+            or self._judge_puts(work, now)
         )
 
     @staticmethod
@@ -153,11 +154,11 @@ class Committer:
             own.add(row.digest)
         return None
 
-    def _judge_puts(self, work: Prepared) -> Conflict | None:
+    def _judge_puts(self, work: Prepared, now: float) -> Conflict | None:
         own: set[tuple[str, str]] = set()
         for put in work.puts:
             name = (put.kind, put.key)
-            if name in own or (put.expect is not None and put.expect != self._version(put)):
+            if name in own or (put.expect is not None and put.expect != self._version(put, now)):
                 return Conflict(put.kind, "version")
             own.add(name)
         return None
@@ -184,25 +185,25 @@ class Committer:
             state.labels.extend((entry.period, label, identifier) for label in entry.labels)
         return Head(slot, seq, link) if work.entries else head
 
-    def _version(self, put: PutRow) -> int:
-        query = "SELECT version FROM record WHERE kind = ? AND key = ?"
-        row = self._execute(query, (put.kind, put.key)).fetchone()
+    def _version(self, put: PutRow, now: float) -> int:
+        """The version of the record as anybody could find it; 0 when there is none, or its time is over."""
+        query = "SELECT version FROM record WHERE kind = ? AND key = ? AND (until IS NULL OR until >= ?)"
+        row = self._execute(query, (put.kind, put.key, now)).fetchone()
         return int(row[0]) if row else 0
 
     def _put(self, put: PutRow) -> int:
-        version = self._version(put)
+        # What lies there counts although its time is over.
+        version = self._version(put, -math.inf)
         if not version:
             # A record made anew must not get a version that its predecessor had.
             row = self._execute("SELECT version FROM removed WHERE kind = ?", (put.kind,)).fetchone()
             version = int(row[0]) if row else 0
         version += 1
         if put.value is not None:
-            values = (put.kind, put.key, put.value, version)
-            self._execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", values)
+            values = (put.kind, put.key, put.value, version, put.until)
+            self._execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)", values)
         elif self._execute("DELETE FROM record WHERE kind = ? AND key = ?", (put.kind, put.key)).rowcount:
-            query = "INSERT INTO removed VALUES (?, ?)"
-            query += " ON CONFLICT DO UPDATE SET version = max(version, excluded.version)"
-            self._execute(query, (put.kind, version))
+            self._execute(REMOVED, (put.kind, version))
         return version
 
     def _forget(self, period: str) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tillit_server.storage.ports import StorageCorrupt, StorageRefused, StorageTooNew, StorageUnavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x54494C54  # "TILT"
 _CHECK_BUDGET = 1.0
 _CHECK_STEPS = 100_000
@@ -28,15 +28,24 @@ CREATE TABLE ticket (
 );
 CREATE INDEX ticket_until ON ticket (until);
 CREATE TABLE record (
-    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind,
-    key)
+    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, version INTEGER NOT NULL, until REAL,
+    PRIMARY KEY (kind, key)
 );
+CREATE INDEX record_until ON record (until) WHERE until IS NOT NULL;
 CREATE TABLE removed (kind TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE journal (id INTEGER PRIMARY KEY, public BLOB NOT NULL, sealed BLOB NOT NULL, link BLOB NOT NULL);
 CREATE TABLE label (
     period TEXT NOT NULL, label BLOB NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (period, label, id)
 ) WITHOUT ROWID;
 """
+
+_MIGRATIONS = {
+    1: """
+ALTER TABLE record ADD COLUMN until REAL;
+CREATE INDEX record_until ON record (until) WHERE until IS NOT NULL
+""",
+}
+"""What makes a file of that schema one of the next."""
 
 RESTORE_HINT = (
     "Stop all workers, keep a copy of the file, and put back the last backup "
@@ -140,9 +149,11 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         raise StorageRefused(f"{path} cannot use a write-ahead log", "Put the data on a local file system")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if not _recognise(connection, path):
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+        version = _recognise(connection, path)
+        steps = [_MIGRATIONS[older] for older in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
+        for statement in ";".join(steps).split(";"):
+            connection.execute(statement)
+        if not version:
             connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
         # Written every time: a file that is read-only, or on a full disk, shows itself now.
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
@@ -152,8 +163,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute("ROLLBACK")
 
 
-def _recognise(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the schema is there; refuses a file that is not ours or comes from a later release."""
+def _recognise(connection: sqlite3.Connection, path: Path) -> int:
+    """The version of the schema, 0 if there is none; refuses files of others and those of a later release."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -164,7 +175,7 @@ def _recognise(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} has schema {version}, this release knows {SCHEMA_VERSION}",
             "Start the newer release, or put back the backup made before the upgrade",
         )
-    return bool(tables)
+    return int(version) if tables else 0
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Forgetting ids and tickets that can no longer be valid, a few at a time, inside commits that happen anyway.
+"""Forgetting ids, tickets and records whose time is over, a few at a time, inside commits that happen anyway.
 
 A clock that jumps must never make a spent id good again (threat D9). So ids are kept well past their time;
 nothing is forgotten until our clock has kept step with the machine's steady one for a while; and what was
@@ -11,7 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 
 KEEP = 300.0
-"""Seconds that a spent id or a dead ticket outlives its time."""
+"""Seconds that a spent id, a dead ticket or a record outlives its time."""
+
+REMOVED = (
+    "INSERT INTO removed VALUES (?, ?) ON CONFLICT DO UPDATE SET version = max(version, excluded.version)"
+)
+"""Keeps the highest version that a record of a kind had when it went."""
 
 _STEP = 0.1
 _JUMP = 5.0
@@ -52,6 +57,16 @@ class Housekeeper:
             " (SELECT rowid FROM ticket WHERE until < ? ORDER BY until LIMIT ?)",
             (now - KEEP, limit),
         )
+        self._prune_records(now - KEEP, limit)
+
+    def _prune_records(self, before: float, limit: int) -> None:
+        rows = self._connection.execute(
+            "SELECT rowid, kind, version FROM record WHERE until < ? ORDER BY until LIMIT ?", (before, limit)
+        ).fetchall()
+        if rows:
+            # The reader of a record that is gone must not overwrite a later one of that name.
+            self._connection.executemany(REMOVED, [(kind, version) for _, kind, version in rows])
+            self._connection.executemany("DELETE FROM record WHERE rowid = ?", [(row[0],) for row in rows])
 
     def _due(self, now: float) -> bool:
         steady = self._steady()

@@ -98,21 +98,27 @@ class SqliteTickets:
 class SqliteRecords:
     """`ports.Records`."""
 
-    def __init__(self, submit: Submit, preparer: Preparer, readers: Readers) -> None:
+    def __init__(
+        self, submit: Submit, preparer: Preparer, readers: Readers, clock: Callable[[], float]
+    ) -> None:
         self._submit = submit
         self._preparer = preparer
         self._readers = readers
+        self._clock = clock
 
     def get(self, kind: str, key: str) -> Record | None:
         """The record, or None."""
-        query = "SELECT value, version FROM record WHERE kind = ? AND key = ?"
-        for value, version in self._readers.rows(query, (kind, key)):
-            return Record(self._preparer.open_record(kind, key, value), version)
+        query = "SELECT value, version, until FROM record WHERE kind = ? AND key = ?"
+        for value, version, until in self._readers.rows(query, (kind, key)):
+            if until is None or until >= self._clock():
+                return Record(self._preparer.open_record(kind, key, value), version)
         return None
 
-    def put(self, kind: str, key: str, value: Json, *, expect: int | None = None) -> int:
+    def put(
+        self, kind: str, key: str, value: Json, *, expect: int | None = None, until: float | None = None
+    ) -> int:
         """Write, and return the new version."""
-        work = self._preparer.prepare(Settlement(puts=(Put(kind, key, value, expect),)))
+        work = self._preparer.prepare(Settlement(puts=(Put(kind, key, value, expect, until),)))
         self._submit(work)
         return work.versions[0]
 
@@ -122,8 +128,9 @@ class SqliteRecords:
 
     def each(self, kind: str) -> Iterator[tuple[str, Record]]:
         """Every record of a kind, in the order of the keys."""
-        query = "SELECT key, value, version FROM record WHERE kind = ? ORDER BY key"
-        for key, value, version in self._readers.rows(query, (kind,)):
+        query = "SELECT key, value, version FROM record WHERE kind = ?"
+        query += " AND (until IS NULL OR until >= ?) ORDER BY key"
+        for key, value, version in self._readers.rows(query, (kind, self._clock())):
             yield key, Record(self._preparer.open_record(kind, key, value), version)
 
 

@@ -49,6 +49,7 @@ class PutRow(NamedTuple):
     key: str
     value: bytes | None
     expect: int | None
+    until: float | None
 
 
 class EntryRow(NamedTuple):
@@ -114,7 +115,8 @@ class Preparer:
         for put in settlement.puts:
             _ = put.kind.encode(), put.key.encode()
             sealed = None if put.value is None else self.seal_record(put.kind, put.key, put.value)
-            work.puts.append(PutRow(put.kind, put.key, sealed, put.expect))
+            until = None if put.until is None else _instant(put.until)
+            work.puts.append(PutRow(put.kind, put.key, sealed, put.expect, until))
         for entry in settlement.entries:
             work.entries.append(
                 EntryRow(entry.public, entry.sealed, self._linker.digest(entry), entry.period, entry.labels)
