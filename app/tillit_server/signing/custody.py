@@ -30,11 +30,12 @@ from tillit_server.signing.files import (
     locked,
     private_directory,
     read_secret,
+    replace_secret,
     sweep,
 )
 from tillit_server.signing.guard import Guard
 
-__all__ = ["Custody", "CustodyError", "open_custody"]
+__all__ = ["Custody", "CustodyError", "open_custody", "rewrap_master"]
 
 MASTER_FILE = "master.key"
 KEY_BYTES = 32
@@ -118,6 +119,28 @@ def open_custody(
             f"{path}: there is no master key; restore it from the backup, or copy it from another host"
         )
     return Custody(_unwrap(path, data, passphrase), directory)
+
+
+def rewrap_master(
+    directory: Path, *, passphrase_file: Path | None, new_file: Path, scrypt_cost: int = SCRYPT_COST
+) -> str:
+    """Wrap the master key under the passphrase in ``new_file``, made where missing; gives the key's id.
+
+    The old file or the new one is there whenever a process is killed. Raises ``CustodyError``.
+    """
+    open_custody(directory, passphrase_file=passphrase_file)
+    path = directory / MASTER_FILE
+    try:
+        with locked(directory):
+            sweep(path)
+            passphrase = None if passphrase_file is None else _passphrase(passphrase_file)
+            master = _unwrap(path, read_secret(path) or b"", passphrase)
+            if not os.path.lexists(new_file):
+                create_secret(new_file, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
+            replace_secret(path, _wrap(master, _passphrase(new_file), scrypt_cost))
+    except OSError as error:
+        raise CustodyError(f"{path}: cannot be wrapped anew ({error.strerror})") from None
+    return _master_id(master)
 
 
 def _make_missing(path: Path, passphrase_file: Path | None, cost: int) -> None:
