@@ -25,7 +25,7 @@ def test_a_token_for_each_api(logins):
     """Each API has a token of its own, kept until shortly before it expires."""
     session = logins.log_in(resource="nhn:phr")
     seen = []
-    for logins.now in (NOW, NOW + 589, NOW + 591):
+    for logins.now in (NOW, NOW + 589.9, NOW + 590):
         seen.append((session.token().value, session.token(resource="nhn:kj").value))
 
     assert seen == [("token-1", "token-2"), ("token-1", "token-2"), ("token-3", "token-4")]
@@ -104,6 +104,23 @@ def test_att_4_each_patient_has_an_attestation_of_its_own(logins):
     assert {form["grant_type"] for form in logins.server.forms[1:]} == {"refresh_token"}
 
 
+def test_a_context_is_for_the_sessions_api_unless_it_says_another(logins):
+    """The default API of the session is that of its contexts too."""
+    session = logins.log_in()
+    for resource in (None, "nhn:kj"):
+        with session.patient_context(ATTESTATION, resource=resource) as context:
+            context.token()
+        with session.context(resource=resource) as context:
+            context.token()
+
+    assert [form["resource"] for form in logins.server.forms[1:]] == [
+        "nhn:phr",
+        "nhn:phr",
+        "nhn:kj",
+        "nhn:kj",
+    ]
+
+
 def test_att_58b_leaving_a_patient_forgets_the_token(logins):
     """After a patient's context neither its token nor its attestation is left in the session."""
     session = logins.log_in()
@@ -142,6 +159,7 @@ def test_an_attestation_is_given_once(logins):
     session = logins.log_in(attestation=ATTESTATION)
     with session.patient_context(ATTESTATION) as context:
         assert refused(NotSent, context.token).code == NotSent.ATTESTED_AT_LOGIN
+        assert refused(NotSent, context.attestation).code == NotSent.ATTESTED_AT_LOGIN
     assert refused(NotSent, session.fetch_token, session.claims).code == NotSent.ATTESTED_AT_LOGIN
 
     assert session.token(resource="nhn:kj").value == "token-2"
@@ -189,13 +207,24 @@ def test_a_refresh_that_is_refused(logins):
 
 def test_userinfo_is_about_the_same_person(logins):
     """Userinfo is asked with token and proof, and is about the subject of the ID token."""
-    session = logins.log_in()
+    session = logins.log_in(resource="nhn:phr")
 
     assert session.userinfo()["hpr"] == "222209991"
+    assert logins.server.token_requests == 1
     request = logins.server.api_requests[0]
     assert (request.method, request.url) == ("GET", f"{ISSUER}/connect/userinfo")
     logins.server.pages = {"userinfo": [Response(200, (), json.dumps({"sub": "other"}).encode())]}
     assert refused(BadAnswer, session.userinfo).code == BadAnswer.ANOTHER_SUBJECT
+
+
+def test_a_token_that_does_not_speak_of_the_person(logins):
+    """A kept token for an API alone is no token for userinfo."""
+    session = logins.login.resume(logins.log_in().to_json())
+    session.token(scope="nhn:phr/read")
+    session.userinfo()
+
+    assert "openid" in logins.server.forms[-1]["scope"].split()
+    assert dict(logins.server.api_requests[0].headers)["Authorization"] == "DPoP token-3"
 
 
 def test_userinfo_gets_a_token_of_its_own(logins):
@@ -264,6 +293,7 @@ def test_the_end_forgets_and_revokes(logins):
         assert refused(NotSent, act).code == NotSent.SESSION_ENDED
     assert (session._tokens, session._grant._refresh_token, session._grant._id_token) == ({}, None, None)
     assert "ended" in repr(session)
+    assert logins.server.token_requests == 1
     session.end()
     assert len(logins.server.revoked) == 1
 

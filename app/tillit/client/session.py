@@ -82,7 +82,6 @@ class Session:
         if resource is None and scope is None:
             resource = self._resource
         with self._lock:
-            self._require_open()
             token = self._tokens.pop((resource, scope), None)
             if token is None or not self._serves(token):
                 token = self.fetch_token(resource=resource, scope=scope)
@@ -214,16 +213,11 @@ class Session:
 
     def _token_about_person(self) -> Token:
         with self._lock:
-            self._require_open()
             kept = (token for token in self._tokens.values() if OPENID in token.scope and self._serves(token))
             return next(kept, None) or self.token(scope=identity_scope(self._grant.scope))
 
     def _serves(self, token: Token) -> bool:
         return self.clock() < token.expires_at - self.margin
-
-    def _require_open(self) -> None:
-        if self._grant.ended:
-            raise NotSent(NotSent.SESSION_ENDED, "the session has ended")
 
     def _require_unattested(self) -> None:
         if self.attested:
