@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class StandInProvider:
     """Takes pushed requests and redeems codes; what it says is in ``claims``, and how it fails in the switches.
 
     ``away``: it hangs up. ``status`` (with ``location``): what PAR and token endpoint answer with instead; ``pause``:
-    after how many seconds. ``pushed``: the forms that came,
+    after how many seconds; ``drip``: how many pass between the first octets of an answer to POST. ``pushed``: the forms that came,
     ``redeemed`` likewise. ``now`` is the clock of the tested service.
     """
 
@@ -37,6 +38,7 @@ class StandInProvider:
         self.status: int | None = None
         self.location: str | None = None
         self.pause = 0.0
+        self.drip = 0.0
         self.metadata_changes: dict[str, Any] = {}
         self.header: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
@@ -70,7 +72,7 @@ class StandInProvider:
     def reset(self) -> None:
         """Be a good provider again, which has seen nothing."""
         self.signer, self.away, self.status = self.key, False, None
-        self.location, self.pause = None, 0.0
+        self.location, self.pause, self.drip = None, 0.0, 0.0
         for changes in (self.metadata_changes, self.header, self.claims, self.token_changes):
             changes.clear()
         self.pushed.clear()
@@ -156,7 +158,12 @@ class StandInProvider:
         if self.location:
             handler.send_header("Location", self.location)
         handler.end_headers()
-        handler.wfile.write(body)
+        slowly = 6 if self.drip and handler.command == "POST" else 0
+        with suppress(ConnectionError):
+            for octet in body[:slowly]:
+                handler.wfile.write(bytes((octet,)))
+                time.sleep(self.drip)
+            handler.wfile.write(body[slowly:])
 
 
 def callback(service: Service, **parameters: str) -> str:

@@ -1,7 +1,10 @@
 """What a provider publishes is believed only as far as it is sound; everything else is a provider that is away."""
 
+import html
+import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from support.rp import authorize_url
 from tillit.protocol.jose import generate_key
 from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.idps import Idp, IdpRegistry
-from tillit_server.web import upstream_provider
+from tillit_server.web import upstream_calls
 from tillit_server.web.routes import Doors, framework_app
 
 
@@ -88,20 +91,39 @@ def test_metadata_cannot_change_how_we_connect(house: House, worker: Callable[[]
     assert (pushed["scope"], pushed["client_id"]) == ("openid profile", "tillit-at-standin")
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience of a fifth of a second."""
-    monkeypatch.setattr(upstream_provider, "_SECONDS", (0.2, 0.2))
-
-
-def test_a_provider_that_hangs(house: House, worker: Callable[[], Client], hasty: None) -> None:
+def test_a_provider_that_hangs(
+    house: House, worker: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who waits for the provider waits for a limited time."""
     waiting = worker()
     assert begin(house, waiting).status_code == 303
     house.standin.pause = 2.0
+    monkeypatch.setattr(upstream_calls, "SECONDS", 0.2)
     begun = time.monotonic()
     assert begin(house, waiting).status_code == 503
     assert time.monotonic() - begun < 1.5
+
+
+def test_one_too_many_hears_so_at_once(
+    house: House, worker: Callable[[], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only so many wait for a provider; the next sees the page of a provider that is away, and may try again."""
+    monkeypatch.setattr(upstream_calls, "AT_ONCE", 1)
+    crowded = worker()
+    assert begin(house, crowded).status_code == 303
+    house.standin.pause = 2.0
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(begin, house, Client(crowded.application))
+        time.sleep(0.7)
+        begun = time.monotonic()
+        answer = begin(house, crowded)
+        assert time.monotonic() - begun < 1.0
+        assert answer.status_code == 503
+        assert first.result().status_code == 303
+    house.standin.pause = 0.0
+    again = re.search(r'id="again" href="([^"]+)"', answer.text)
+    assert again is not None
+    assert crowded.get(html.unescape(again[1]), headers={"Host": "localhost"}).status_code == 303
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -14,7 +14,8 @@ from tillit_server.issuer.browser import LogIn
 from tillit_server.issuer.idps import Idp, IdpRegistry
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
-from tillit_server.web.upstream_provider import Provider, ProviderAway
+from tillit_server.web.upstream_calls import ProviderAway
+from tillit_server.web.upstream_provider import Provider
 from tillit_server.web.upstream_state import Pending, TicketCache
 
 __all__ = ["Pending", "ProviderAway", "Upstream"]

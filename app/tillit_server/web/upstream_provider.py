@@ -1,6 +1,5 @@
 """One identity provider: our requests to it, and what we believe of its answers."""
 
-import os
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from tillit.attestation.identifiers import Kind, person_number_kind
 from tillit.outbound.documents import fetch_metadata
 from tillit.outbound.published import Published, Unavailable
-from tillit.outbound.transport import LOOPBACK_HOSTS, Outbound, TransportError, require_safe_url
+from tillit.outbound.transport import TransportError, require_safe_url
 from tillit.protocol.claims import MAX_AHEAD
 from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.errors import OAuthError, Rejected
@@ -26,21 +25,16 @@ from tillit_server.issuer.browser import LogIn
 from tillit_server.issuer.idps import Idp
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
+from tillit_server.web.upstream_calls import Calls, ProviderAway
 from tillit_server.web.upstream_state import NO_SESSION, Pending
 
 AUTH_METHOD: Final = "private_key_jwt"
-_SECONDS: Final = (2.0, 5.0)  # to connect, and for each read
 _RETRY_AFTER: Final = 2.0
 _MAX_TEXT: Final = 200
 _ERROR: Final = re.compile(r"[a-z_]{1,40}")
+# Nothing of the environment goes into our requests: no netrc, no cookie.
+_SESSION: Final[Mapping[str, Any]] = {"token_endpoint_auth_method": AUTH_METHOD, "trust_env": False}
 _METADATA: Final = ("authorization_endpoint", "token_endpoint", "pushed_authorization_request_endpoint")
-
-
-class ProviderAway(Exception):  # noqa: N818 (a state of the provider, answered 503)
-    """The provider cannot be asked just now; nothing was consumed."""
-
-    def __init__(self, idp: str, reason: str) -> None:
-        super().__init__(f"{idp}: {reason}")
 
 
 class Provider:
@@ -52,7 +46,8 @@ class Provider:
         self._idp = idp
         self._services = services
         self._callback = callback
-        send = Outbound()
+        self._calls = Calls(idp.name)
+        send = self._calls.send
         self._metadata: Published[Mapping[str, Any]] = Published(
             lambda: fetch_metadata(send, idp.issuer), clock=monotonic, retry_after=_RETRY_AFTER
         )
@@ -63,12 +58,18 @@ class Provider:
             idp.name,
             client_id=idp.client_id,
             client_auth_methods=[(AUTH_METHOD, self._authenticate)],
-            client_kwargs={**self._session_arguments(), "scope": idp.scope, "code_challenge_method": "S256"},
+            compliance_fix=self._calls.fit,
+            client_kwargs={**_SESSION, "scope": idp.scope, "code_challenge_method": "S256"},
         )
         self._client.framework.expires_in = services.lifetimes.interaction
 
     def begin(self, login: LogIn) -> str:
         """As ``Upstream.begin``."""
+        address, state, remembered = self._calls.within(lambda: self._begun(login))
+        self._client.framework.set_state_data(NO_SESSION, state, remembered)
+        return address
+
+    def _begun(self, login: LogIn) -> tuple[str, str, Mapping[str, Any]]:
         metadata = self._told()
         request = self._client.create_authorization_url(
             self._callback,
@@ -89,10 +90,9 @@ class Provider:
             "nonce": request["nonce"],
             "code_verifier": request["code_verifier"],
         }
-        self._client.framework.set_state_data(NO_SESSION, request["state"], remembered)
         endpoint = metadata["authorization_endpoint"]
         query = urlencode({"client_id": self._idp.client_id, "request_uri": pushed})
-        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
+        return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}", request["state"], remembered
 
     def pending(self, state: str) -> Pending | None:
         """The login that ``state`` belongs to, while it is good."""
@@ -105,6 +105,9 @@ class Provider:
 
     def user(self, pending: Pending, parameters: Mapping[str, str]) -> User:
         """As ``Upstream.user``."""
+        return self._calls.within(lambda: self._who(pending, parameters))
+
+    def _who(self, pending: Pending, parameters: Mapping[str, str]) -> User:
         metadata = self._told()
         # RFC 9207 §2.4: a provider that names itself must be the one we asked.
         if parameters.get("iss", self._idp.issuer) != self._idp.issuer or (
@@ -169,7 +172,8 @@ class Provider:
         return metadata
 
     def _push(self, metadata: Mapping[str, Any], parameters: Mapping[str, str]) -> str:
-        session = OAuth2Session(self._idp.client_id, **self._session_arguments())
+        session = OAuth2Session(self._idp.client_id, **_SESSION)
+        self._calls.fit(session)
         session.register_client_auth_method((AUTH_METHOD, self._authenticate))
         try:
             with session:
@@ -212,16 +216,6 @@ class Provider:
             "client_assertion": assertion,
         }
         return uri, headers, f"{body}&{urlencode(fields)}"
-
-    def _session_arguments(self) -> dict[str, Any]:
-        return {
-            "token_endpoint_auth_method": AUTH_METHOD,
-            "default_timeout": _SECONDS,
-            # Whom our other requests trust: this library has a variable of its own.
-            "verify": os.environ.get("SSL_CERT_FILE") or True,
-            # Loopback never goes through the proxy of the environment.
-            "trust_env": urlsplit(self._idp.issuer).hostname not in LOOPBACK_HOSTS,
-        }
 
 
 def _text(token: IdToken, name: str) -> str:
