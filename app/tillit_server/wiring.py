@@ -30,7 +30,6 @@ from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.registration import ClientExists, register
 from tillit_server.issuer.seeds import read_seeds
 from tillit_server.issuer.services import Lifetimes, Services
-from tillit_server.issuer.sweeping import FamilySweeper
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
 from tillit_server.signing.live import RingChange
@@ -171,8 +170,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
                 )
             )
             closing.callback(lambda: audit.record(ServiceStopped(slot=slot), durable=False))
-            sweeper = FamilySweeper(store, clock=clock, monotonic=time.monotonic)
-            closing.callback(Housekeeper((refusals.tick, checkpoints.tick, sweeper.tick)).close)
+            closing.callback(Housekeeper((refusals.tick, checkpoints.tick)).close)
         return Installation(
             settings, services, idps, test_provider, checkpoints, audit_secret, closing.pop_all()
         )

@@ -1,5 +1,6 @@
 """The grants of a login when something beside them changes, fails or comes to an end."""
 
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from support.in_process import Guest, House
 from support.redeeming import CALLBACK, WARD, Laid, lay
 from tillit.attestation.registers import RegisterUnavailable
 from tillit_server.issuer.families import FAMILY, Family
+from tillit_server.issuer.revocation import revoke
 from tillit_server.issuer.steps import Refused
-from tillit_server.issuer.sweeping import EVERY, FamilySweeper
 from tillit_server.issuer.token_endpoint import issue_token, judge_token_request
-from tillit_server.storage.ports import Claim, Conflict, Put, Settlement, StorageUnavailable
+from tillit_server.storage.ports import Conflict, Put, Settlement, StorageUnavailable
 
 DAY = 86_400
 
@@ -175,41 +176,51 @@ def test_a_replay_proves_nothing_against_anybody(house: House, guest: Guest):
     assert not family.revoked
 
 
-def test_families_that_are_over_are_swept_away(house: House, guest: Guest):
-    """A family goes a minute after its end and not before; what comes of it later is refused as unknown."""
-    old, body = tokens(house, guest)
-    sweeper = FamilySweeper(house.services.store, clock=house.now, monotonic=lambda: 0.0)
+def test_a_family_ends_by_itself(house: House, guest: Guest):
+    """A minute after its end, whatever has been written to it; what comes later is refused as unknown."""
+    laid, body = tokens(house, guest)
+    used, other = tokens(house, guest)
+    assert guest.send(refreshing(guest, other))[0] == "ok"
     house.wait(28_860)
-    sweeper.sweep(house.now())
-    assert family_of(house, old) is not None
-    young, _ = tokens(house, guest)
-    house.wait(1)
-    assert sweeper.sweep(house.now()) >= 1
-    assert family_of(house, old) is None
-    assert family_of(house, young) is not None
-    assert guest.send(refreshing(guest, body))[0] == "invalid_grant"
-
-
-def test_one_worker_sweeps_at_a_time(house: House, guest: Guest):
-    """Of many that look in the same ten minutes one sweeps; nobody does before its first ten minutes."""
-    moment = [0.0]
-    workers = [
-        FamilySweeper(house.services.store, clock=house.now, monotonic=lambda: moment[0]) for _ in range(3)
-    ]
-    laid, _ = tokens(house, guest)
-    house.wait(DAY)
-    for worker in workers:
-        worker.tick()
     assert family_of(house, laid) is not None
-    moment[0] = EVERY
-    workers[0].tick()
+    assert family_of(house, used) is not None
+    house.wait(1)
     assert family_of(house, laid) is None
-    assert house.services.store.first_seen((Claim("sweep", str(int(house.now() // EVERY)), 0.0),))
+    assert family_of(house, used) is None
+    assert guest.send(refreshing(guest, body))[0] == "invalid_grant"
+    assert guest.send(guest.request(form(laid), key=guest.dpop_key))[0] == "invalid_grant"
 
 
-def test_a_sweep_of_nothing_removes_nothing(tmp_path: Path):
-    """An installation without logins is left as it is."""
-    empty = House(tmp_path)
-    sweeper = FamilySweeper(empty.services.store, clock=empty.now, monotonic=lambda: 0.0)
-    assert sweeper.sweep(empty.now() + DAY) == 0
-    empty.close()
+def test_an_ended_login_ends_by_itself_too(house: House, guest: Guest):
+    """A family that was revoked is remembered as long as one that was not, and no longer."""
+    laid, body = tokens(house, guest)
+    about = {"token": body["refresh_token"]}
+    assert revoke(guest.request(about, path="/connect/revocation"), house.services).status == 200
+    reused, _ = tokens(house, guest)
+    assert guest.send(guest.request(form(reused), key=guest.dpop_key))[0] == "invalid_grant"
+    for family in (family_of(house, laid), family_of(house, reused)):
+        assert family is not None
+        assert family.revoked
+    house.wait(28_861)
+    assert family_of(house, laid) is None
+    assert family_of(house, reused) is None
+
+
+def test_nothing_of_a_login_lies_for_ever(tmp_path: Path):
+    """Records without an end are those of the installation and its clients; all else has one within two days."""
+    new = House(tmp_path)
+    guest = new.client("guest")
+    _, body = tokens(new, guest)
+    guest.send(refreshing(guest, body))
+    for token in (body["access_token"], body["refresh_token"]):
+        revoke(guest.request({"token": token}, path="/connect/revocation"), new.services)
+    path = str(tmp_path / "data" / "tillit.sqlite")
+    with sqlite3.connect(path) as file:
+        lasting = {kind for (kind,) in file.execute("SELECT kind FROM record WHERE until IS NULL")}
+        ends = [
+            file.execute(f"SELECT max(until) FROM {table}").fetchone()[0]  # noqa: S608 (three names)
+            for table in ("record", "ticket", "once")
+        ]
+    new.close()
+    assert lasting == {"audit-month", "client", "ring"}
+    assert max(ends) <= new.now() + 2 * DAY

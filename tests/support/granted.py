@@ -14,10 +14,10 @@ from tillit.protocol.dpop import make_proof
 from tillit.protocol.id_token import id_token_claims
 from tillit.protocol.jose import SigningKey
 from tillit_server.issuer.authorized import Authorized, CarriedDetails
-from tillit_server.issuer.families import ACCESS_TOKEN, FAMILY, Family, new_family_key, refresh_token_of
+from tillit_server.issuer.families import ACCESS_TOKEN, Family, new_family_key, put_family, refresh_token_of
 from tillit_server.issuer.sessions import new_session
 from tillit_server.issuer.users import User, subject_of
-from tillit_server.storage.ports import Issue, Put, Settlement
+from tillit_server.storage.ports import Issue, Settlement
 
 HPR_SCOPE = "helseid://scopes/hpr/hpr_number"
 PID_SCOPE = "helseid://scopes/identity/pid"
@@ -106,8 +106,8 @@ class Granted:
 
     def change(self, **members: Any) -> None:
         """Write the family anew with other members."""
-        value = replace(self.family, **members).to_json()
-        self.behind.services.store.settle(Settlement(puts=(Put(FAMILY, self.authorized.family, value),)))
+        put = put_family(replace(self.family, **members), expect=None)
+        self.behind.services.store.settle(Settlement(puts=(put,)))
 
     def userinfo(
         self,
@@ -168,7 +168,7 @@ def grant(
         carried=None if details is None else CarriedDetails(tuple(details), int(now)),
     )
     family = Family(authorized, int(now) + 28_800, new_family_key(), ehr.dpop_key.public.thumbprint)
-    put = Put(FAMILY, authorized.family, family.to_json(), expect=0)
+    put = put_family(family, expect=0)
     behind.services.store.settle(Settlement(puts=(put,), issues=(issue,) if session else ()))
     return Granted(behind, ehr, family, found.secret)
 

@@ -1,6 +1,7 @@
 """Token families: everything issued from one login of one client, revoked together (RFC 9700 §4.14).
 
-A family lives as one record of kind ``family``. Its refresh tokens are not stored: each is the family's id,
+A family lives as one record of kind ``family``, which goes by itself when nothing of it can be good any
+more. Its refresh tokens are not stored: each is the family's id,
 a generation and a MAC under a key that only the family's record holds. Where refresh tokens rotate,
 ``generation`` is the newest that has been used; its successor is the only other one that is good, so a retry
 with the old token gives the same new one until that is used.
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from tillit_server.issuer.authorized import Authorized
+from tillit_server.issuer.services import SKEW
+from tillit_server.storage.ports import Put
 
 FAMILY: Final = "family"
 ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (the space of tickets, by jti: ``{"family": …}``)
@@ -55,6 +58,12 @@ class RefreshToken:
     unverified_family: str
     generation: int
     mac: str = field(repr=False)
+
+
+def put_family(family: Family, *, expect: int | None) -> Put:
+    """The writing of ``family``; its record ends with it, since it names a person."""
+    until = family.expires_at + SKEW
+    return Put(FAMILY, family.authorized.family, family.to_json(), expect=expect, until=until)
 
 
 def new_family_key() -> str:

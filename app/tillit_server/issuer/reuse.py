@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from tillit.protocol.errors import OAuthError
 from tillit_server.audit.events import CodeReused
-from tillit_server.issuer.families import FAMILY, Family
+from tillit_server.issuer.families import FAMILY, Family, put_family
 from tillit_server.issuer.settling import single_use_ids
-from tillit_server.storage.ports import Conflict, Put, Settlement, StorageUnavailable
+from tillit_server.storage.ports import Conflict, Settlement, StorageUnavailable
 
 if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
@@ -41,7 +41,7 @@ def end_family(reused: Reused, known: "TokenFacts") -> None:
         family = Family.from_json(found.value) if found else None
         if found is None or family is None or family.revoked:
             return
-        revoked = Put(FAMILY, reused.family, replace(family, revoked=True).to_json(), expect=found.version)
+        revoked = put_family(replace(family, revoked=True), expect=found.version)
         try:
             store.settle(Settlement(claims=claims, puts=(revoked,), entries=(audit.entry(event),)))
         except Conflict as conflict:

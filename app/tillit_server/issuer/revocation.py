@@ -17,7 +17,7 @@ from tillit_server.issuer.client_requests import (
     authenticated_client,
     unseen,
 )
-from tillit_server.issuer.families import FAMILY
+from tillit_server.issuer.families import put_family
 from tillit_server.issuer.own_tokens import (
     REVOKED_TOKEN,
     OwnRefreshToken,
@@ -92,8 +92,7 @@ def _settlement_of(known: Revocation) -> Settlement:
         claims = (*claims, Claim(REVOKED_TOKEN, found.jti, found.expires_at + REMEMBERED))
         entries = (*entries, services.audit.entry(event))
     elif isinstance(found, OwnRefreshToken) and not found.family.revoked:
-        family = found.family.authorized.family
-        event = TokenRevoked(client_id=client.id, family=family)
-        puts = (Put(FAMILY, family, replace(found.family, revoked=True).to_json(), expect=found.version),)
+        event = TokenRevoked(client_id=client.id, family=found.family.authorized.family)
+        puts = (put_family(replace(found.family, revoked=True), expect=found.version),)
         entries = (*entries, services.audit.entry(event))
     return Settlement(claims=claims, puts=puts, entries=entries)

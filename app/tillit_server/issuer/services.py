@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from tillit.attestation.registers import Registers
 from tillit.protocol.nonces import Nonces
@@ -11,6 +12,9 @@ from tillit_server.issuer.apis import ApiRegistry
 from tillit_server.issuer.clients import ClientRegistry
 from tillit_server.signing.signer import Signer
 from tillit_server.storage.ports import Store
+
+SKEW: Final = 60
+"""Seconds by which nodes may differ (threat D9): what is remembered outlives what it is about by so much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from tillit_server.audit.events import Event, GlassBroken, KeyShared, TokenIssue
 from tillit_server.issuer.client_authentication import AuthenticatedClient
 from tillit_server.issuer.families import ACCESS_TOKEN
 from tillit_server.issuer.sender_constraint import shares_key
+from tillit_server.issuer.services import SKEW
 from tillit_server.storage.ports import Claim, Issue, Settlement
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 ASSERTION = "assertion"
 PROOF = "proof"
-# Nodes may differ by so much (threat D9): an id is remembered that much longer than it could be accepted.
-SKEW = 60
 BREAK_THE_GLASS = "BTG"
 
 

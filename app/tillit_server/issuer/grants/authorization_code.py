@@ -6,11 +6,11 @@ from tillit.protocol.errors import OAuthError, invalid_dpop_proof, invalid_grant
 from tillit.protocol.pkce import check_verifier
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME
 from tillit_server.issuer.codes import CODE, Code
-from tillit_server.issuer.families import FAMILY, Family, new_family_key, refresh_token_of
+from tillit_server.issuer.families import Family, new_family_key, put_family, refresh_token_of
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.reuse import Reused
 from tillit_server.issuer.users import subject_of
-from tillit_server.storage.ports import Put, Redemption
+from tillit_server.storage.ports import Redemption
 
 if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
@@ -47,7 +47,7 @@ def authorization_code(known: "TokenFacts") -> Basis:
         refresh_token=refresh_token_of(family, family.generation) if refreshes else None,
         refresh_expires_at=family.expires_at if refreshes else None,
         redemptions=(Redemption(CODE, text, {"family": authorized.family}, family.expires_at),),
-        puts=(Put(FAMILY, authorized.family, family.to_json(), expect=0),),
+        puts=(put_family(family, expect=0),),
     )
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 from tillit.protocol.errors import OAuthError, invalid_grant, invalid_request
 from tillit_server.audit.event import Event
 from tillit_server.audit.events import ProofKeyChanged
-from tillit_server.issuer.families import FAMILY, Family, refresh_token_of
+from tillit_server.issuer.families import Family, put_family, refresh_token_of
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.own_tokens import OwnRefreshToken, find_refresh_token
 from tillit_server.issuer.reuse import Reused
 from tillit_server.issuer.users import subject_of
-from tillit_server.storage.ports import Put
 
 if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
@@ -40,7 +39,7 @@ def refresh_token(known: "TokenFacts") -> Basis:
         refresh_token=refresh_token_of(family, head),
         refresh_expires_at=family.expires_at,
         # Mostly nothing changes, and what does not change cannot lose a race.
-        puts=() if family == found.family else (_put(family, found.version),),
+        puts=() if family == found.family else (put_family(family, expect=found.version),),
         events=events,
     )
 
@@ -75,7 +74,3 @@ def _as_used(found: OwnRefreshToken, known: "TokenFacts") -> tuple[Family, tuple
     )
     used = replace(family, generation=found.generation, jkt=jkt)
     return used, () if jkt == family.jkt else (changed,)
-
-
-def _put(family: Family, version: int) -> Put:
-    return Put(FAMILY, family.authorized.family, family.to_json(), expect=version)
