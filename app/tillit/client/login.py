@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tillit.attestation.model import Attestation
 from tillit.attestation.rulebook import Circumstances
-from tillit.attestation.wire import ATTESTATION_TYPE, to_claim
 from tillit.client.attesting import Attest, Details, attest
+from tillit.client.authorization import carried_details, plain_fields, signed_fields
 from tillit.client.client import Client
 from tillit.client.errors import BadAnswer, ClientError, NotSent, ServerRefused
 from tillit.client.grant import OFFLINE_ACCESS, OPENID, Grant, identity_scope
@@ -16,7 +17,6 @@ from tillit.client.id_tokens import IdTokens
 from tillit.client.session import PERSON, Session
 from tillit.client.token_request import (
     AUTHORIZATION_CODE,
-    Fields,
     Granted,
     read_grant_response,
     read_object,
@@ -26,7 +26,6 @@ from tillit.protocol.authorization_response import check_authorization_response,
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.jose import ALGORITHMS
 from tillit.protocol.pkce import METHOD, challenge_of, make_verifier
-from tillit.protocol.request_object import make_request_object
 
 _CREATED = 201
 _LONGEST_URI = 2048
@@ -104,10 +103,13 @@ class Login:
         if max_age is not None:
             request["max_age"] = max_age
         begun_at = self._client.clock()
-        carried = self._details(attestation, details, begun_at)
-        answer = wire.post(
-            "pushed_authorization_request_endpoint", self._fields(request, carried), prove=False
-        )
+        attested = None if attestation is None else self._attest(attestation, begun_at)
+        carried = carried_details(attested, details)
+        if carried or self._signed:
+            fields = signed_fields(wire, request, self._resources, carried)
+        else:
+            fields = plain_fields(request, self._resources)
+        answer = wire.post("pushed_authorization_request_endpoint", fields, prove=False)
         address = self._address(read_object(answer, _CREATED))
         return address, {
             "state": state,
@@ -202,35 +204,15 @@ class Login:
             return None, identity_scope(self._scope)
         return resource or self._default_resource, None
 
-    def _details(self, source: Attest | None, others: Details, now: float) -> list[dict[str, Any]]:
-        details = [dict(other) for other in others]
-        if source is not None:
-            circumstances = Circumstances(
-                now=now,
-                carrier_iat=int(now),
-                established_by="login",
-                synthetic_identifiers=self._client.synthetic_identifiers,
-            )
-            details.append({"type": ATTESTATION_TYPE, **to_claim(attest(source, circumstances))})
-        return details
-
-    def _fields(self, request: Mapping[str, Any], details: Sequence[Mapping[str, Any]]) -> Fields:
-        """Give the form: the parameters, or the one that holds them all under our signature (RFC 9101 §4)."""
-        if not details and not self._signed:
-            return [
-                *((name, str(value)) for name, value in request.items()),
-                *(("resource", resource) for resource in self._resources),
-            ]
-        claims = dict(request)
-        if self._resources:
-            claims["resource"] = list(self._resources)
-        if details:
-            claims["authorization_details"] = list(details)
-        wire = self._client.wire
-        signed = make_request_object(
-            wire.key, wire.client_id, wire.issuer, claims, now=wire.clock(), jti=wire.new_id()
+    def _attest(self, source: Attest, now: float) -> Attestation:
+        """Judge as the consumer what is known before anybody has logged in."""
+        circumstances = Circumstances(
+            now=now,
+            carrier_iat=int(now),
+            established_by="login",
+            synthetic_identifiers=self._client.synthetic_identifiers,
         )
-        return [("request", signed)]
+        return attest(source, circumstances)
 
     def _address(self, answer: Mapping[str, Any]) -> str:
         uri = answer.get("request_uri")
