@@ -28,7 +28,7 @@ class StandInProvider:
 
     ``away``: it hangs up. ``status`` (with ``location``): what PAR and token endpoint answer with instead; ``pause``:
     after how many seconds; ``drip``: how many pass between the first octets of an answer to POST. ``pushed``: the forms that came,
-    ``redeemed`` likewise. ``now`` is the clock of the tested service.
+    ``redeemed`` likewise: a code is good once in each login. ``now`` is the clock of the tested service.
     """
 
     def __init__(self) -> None:
@@ -45,6 +45,7 @@ class StandInProvider:
         self.token_changes: dict[str, Any] = {}
         self.pushed: list[dict[str, str]] = []
         self.redeemed: list[dict[str, str]] = []
+        self._redeeming = threading.Lock()
         self.now = time.time
         standin = self
 
@@ -124,9 +125,20 @@ class StandInProvider:
             self._answer(
                 handler, 201, {"request_uri": f"urn:standin:{secrets.token_hex(8)}", "expires_in": 60}
             )
+        elif self._spent(form):
+            self._answer(handler, 400, {"error": "invalid_grant"})
         else:
-            self.redeemed.append(form)
             self._answer(handler, 200, self._token())
+
+    def _spent(self, form: dict[str, str]) -> bool:
+        """Whether the code came before, with the verifier of the same login."""
+        with self._redeeming:
+            spent = any(
+                (form["code"], form["code_verifier"]) == (before["code"], before["code_verifier"])
+                for before in self.redeemed
+            )
+            self.redeemed.append(form)
+        return spent
 
     def _token(self) -> dict[str, Any]:
         now = int(self.now())

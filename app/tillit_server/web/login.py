@@ -110,9 +110,11 @@ class LoginDoor:
         parameters, _ = query_parameters(request.environ)
         pending = self.upstream.pending(parameters.get("state"))
         login = self._peek(pending.interaction)
+        self.upstream.take(pending)
         try:
             user = self.upstream.user(pending, parameters)
         except ProviderAway as error:
+            self.upstream.put_back(pending)
             return self._away(login, error)
         except OAuthError as error:
             event = {"idp": pending.idp.name, "detail": error.detail}
@@ -120,7 +122,6 @@ class LoginDoor:
             outcome = refuse_login(login.interaction, login.binding, error, self.services)
         else:
             outcome = complete_login(login.interaction, login.binding, user, self.services)
-        self.upstream.forget(pending)
         return self._send_back(outcome)
 
     def _open(self, parameters: dict[str, str], resources: tuple[str, ...]) -> Response:

@@ -48,8 +48,20 @@ class Upstream:
         provider = self._providers.get((state or "").partition(".")[0])
         found = provider.pending(state) if provider and state else None
         if found is None:
-            raise OAuthError("invalid_request", "This login is not known here, or has ended.")
+            raise _unknown()
         return found
+
+    def take(self, pending: Pending) -> None:
+        """Be the one request that goes on with ``pending``: the provider's code is good once.
+
+        Raises ``OAuthError`` for all others, as when a page is loaded twice at once.
+        """
+        if not self._providers[pending.idp.name].take(pending):
+            raise _unknown()
+
+    def put_back(self, pending: Pending) -> None:
+        """After ``ProviderAway``: the same address may be loaded again."""
+        self._providers[pending.idp.name].put_back(pending)
 
     def user(self, pending: Pending, parameters: Mapping[str, str]) -> User:
         """Who has logged in, from what the provider sent back.
@@ -58,6 +70,6 @@ class Upstream:
         """
         return self._providers[pending.idp.name].user(pending, parameters)
 
-    def forget(self, pending: Pending) -> None:
-        """A login that has ended is not remembered."""
-        self._providers[pending.idp.name].forget(pending)
+
+def _unknown() -> OAuthError:
+    return OAuthError("invalid_request", "This login is not known here, or has ended.")

@@ -25,6 +25,7 @@ from tillit_server.issuer.browser import LogIn
 from tillit_server.issuer.idps import Idp
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
+from tillit_server.storage.ports import Conflict
 from tillit_server.web.upstream_calls import Calls, ProviderAway
 from tillit_server.web.upstream_state import NO_SESSION, Pending
 
@@ -99,9 +100,17 @@ class Provider:
         remembered = self._client.framework.get_state_data(NO_SESSION, state)
         return Pending(state, self._idp, remembered["interaction"], remembered) if remembered else None
 
-    def forget(self, pending: Pending) -> None:
-        """As ``Upstream.forget``."""
-        self._client.framework.clear_state_data(NO_SESSION, pending.state)
+    def take(self, pending: Pending) -> bool:
+        """Whether this is the one request that goes on with ``pending``."""
+        try:
+            self._client.framework.clear_state_data(NO_SESSION, pending.state)
+        except Conflict:
+            return False
+        return True
+
+    def put_back(self, pending: Pending) -> None:
+        """As ``Upstream.put_back``."""
+        self._client.framework.set_state_data(NO_SESSION, pending.state, pending.remembered)
 
     def user(self, pending: Pending, parameters: Mapping[str, str]) -> User:
         """As ``Upstream.user``."""

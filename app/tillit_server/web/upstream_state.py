@@ -1,6 +1,6 @@
 """What is remembered of a login at a provider: in the store, for every worker, and in no cookie."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from tillit_server.storage.ports import Conflict
 
 STATE: Final = "upstream_state"
 """The space of what is remembered, by its ``state``."""
+_TRIES: Final = 20  # at one login, while its provider is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,10 @@ class Pending:
 
 
 class TicketCache:
-    """The store's tickets as the cache that Authlib's clients keep their state in, for every worker."""
+    """The store's tickets as the cache that Authlib's clients keep their state in, for every worker.
+
+    A ticket is redeemed for good, so what is remembered once more lies in the next one of its key.
+    """
 
     def __init__(self, services: Services) -> None:
         self._tickets = services.store.tickets
@@ -31,19 +35,34 @@ class TicketCache:
 
     def get(self, key: str) -> str | None:
         """The value, as long as it is good."""
-        ticket = self._tickets.peek(STATE, key)
-        return None if ticket is None or ticket.redeemed else str(ticket.value)
+        for name in _names(key):
+            ticket = self._tickets.peek(STATE, name)
+            if ticket is None or not ticket.redeemed:
+                return None if ticket is None else str(ticket.value)
+        return None
 
     def set(self, key: str, value: str, expires_in: int) -> None:
         """Remember a value for so many seconds."""
-        self._tickets.issue(STATE, key, value, self._clock() + expires_in)
+        for name in _names(key):
+            if self._tickets.peek(STATE, name) is None:
+                self._tickets.issue(STATE, name, value, self._clock() + expires_in)
+                return
 
     def delete(self, key: str) -> None:
-        """Forget it; somebody else may have been first."""
-        try:
-            self._tickets.redeem(STATE, key)
-        except Conflict:
-            return
+        """Forget it. Raises ``Conflict`` for everybody but the first."""
+        for name in _names(key):
+            ticket = self._tickets.peek(STATE, name)
+            if ticket is None or not ticket.redeemed:
+                self._tickets.redeem(STATE, name)
+                return
+        raise Conflict(STATE)
+
+
+def _names(key: str) -> Iterator[str]:
+    """The keys of the tickets for ``key``, one after the other."""
+    yield key
+    for number in range(1, _TRIES):
+        yield f"{key}~{number}"
 
 
 class _NoSession(dict[str, Any]):
