@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.backstage import Backstage, SwiftEhr, Timeline
+from support.backstage import Backstage, SwiftEhr, Timeline, eventually
 from support.ehr import ATTESTATION, attestation
 from support.granted import introspect, revoke
 from support.redeeming import (
@@ -24,6 +24,7 @@ from support.redeeming import (
 )
 from support.service import PHR, PHR_DOCUMENT
 from support.tokens import compact
+from tillit.protocol.access_token import access_token_claims
 
 WARD_PATIENT = "example:ward/patient"
 ATTESTED = "nhn:tillitsrammeverk:parameters"
@@ -139,6 +140,63 @@ def test_t5_only_a_live_token(backstage: Backstage, ehr: SwiftEhr, source: Swift
     revoke(ehr, body["refresh_token"])
     refused(exchange(source, body["access_token"]), "invalid_request")
     assert introspect(source, after).json == {"active": False}
+
+
+def chain(backstage: Backstage, who: str) -> tuple[SwiftEhr, str, list[SwiftEhr], list[str]]:
+    """A first client, its token, two APIs that exchange one after the other, and the token of each."""
+    first = client(backstage) if who == "a person" else backstage.client()
+    token = sent(backstage, first) if who == "a person" else str(first.token().json["access_token"])
+    actors, tokens = [api(backstage), api(backstage)], [token]
+    for actor in actors:
+        tokens.append(str(good(exchange(actor, tokens[-1]))["access_token"]))
+    return first, token, actors, tokens[1:]
+
+
+@pytest.mark.parametrize("who", ["a person", "a machine"])
+@pytest.mark.parametrize("revoked", [0, 1])
+def test_t5_what_was_made_of_a_revoked_token_dies_with_it(who: str, revoked: int, backstage: Backstage):
+    """Whichever token of a chain is given up: all that came of it is inactive and cannot be exchanged."""
+    first, token, actors, exchanged = chain(backstage, who)
+    owners, tokens = [first, *actors], [token, *exchanged]
+    assert all(introspect(o, t).json["active"] for o, t in zip(owners, tokens, strict=True))
+    assert revoke(owners[revoked], tokens[revoked]).status == 200
+    active = [introspect(o, t).json["active"] for o, t in zip(owners, tokens, strict=True)]
+    assert active == [number < revoked for number in range(3)]
+    refused(exchange(actors[1], tokens[2]), "invalid_request")
+    refused(exchange(actors[1], tokens[1]), "invalid_request")
+
+
+@pytest.mark.parametrize("who", ["a person", "a machine"])
+@pytest.mark.parametrize("disabled", [0, 1])
+def test_t5_what_was_made_of_a_disabled_clients_token_is_dead(who: str, disabled: int, backstage: Backstage):
+    """Once the first client or an actor is shut off, tokens that came of its own are good for nothing."""
+    first, _, actors, exchanged = chain(backstage, who)
+    owner = [first, *actors][disabled]
+    backstage.set_disabled(owner.client_id, disabled=True)
+    assert eventually(lambda: introspect(actors[1], exchanged[1]).json == {"active": False})
+    refused(exchange(actors[1], exchanged[1]), "invalid_request")
+    backstage.set_disabled(owner.client_id, disabled=False)
+    assert eventually(lambda: introspect(actors[1], exchanged[1]).json["active"])
+
+
+def test_t5_an_exchanged_token_that_the_store_does_not_know(backstage: Backstage, ehr: SwiftEhr):
+    """Nobody can tell what it came of, so it is not good, whether a person stands behind it or a machine."""
+    actor = api(backstage)
+    for subject in (ehr.client_id, "a" * 43 + "="):
+        payload = access_token_claims(
+            issuer=backstage.service.issuer,
+            subject=subject,
+            audience="example:ward",
+            client_id=actor.client_id,
+            scope=(WARD,),
+            now=backstage.service.now(),
+            lifetime=600,
+            jkt=actor.dpop_key.public.thumbprint,
+            claims={"act": {"client_id": actor.client_id}},
+        )
+        token = backstage.services.signer.sign("at+jwt", payload, "ES256")[0]
+        assert introspect(actor, token).json == {"active": False}
+        refused(exchange(actor, token), "invalid_request")
 
 
 def test_t5_nothing_but_an_access_token_of_ours(backstage: Backstage, ehr: SwiftEhr, source: SwiftEhr):

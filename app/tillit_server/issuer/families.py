@@ -19,7 +19,9 @@ from tillit_server.issuer.services import SKEW
 from tillit_server.storage.ports import Put
 
 FAMILY: Final = "family"
-ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (the space of tickets, by jti: ``{"family": …}``)
+ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (a space of tickets, by jti)
+"""What the store knows of an access token: ``family``, if somebody has logged in, and what it was made
+``from`` in exchanges, as a list of jti and client."""
 _MAX_LENGTH: Final = 256
 
 

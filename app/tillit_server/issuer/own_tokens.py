@@ -5,7 +5,7 @@ or its login was revoked since, the store knows.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from tillit.protocol.access_token import AccessToken, check_access_token
 from tillit.protocol.errors import Rejected
@@ -13,18 +13,30 @@ from tillit.protocol.gate import GATE_ALGORITHMS, MAX_ASSERTION_BYTES, read_jws
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.families import ACCESS_TOKEN, FAMILY, Family, is_genuine, read_refresh_token
 from tillit_server.issuer.services import Services
+from tillit_server.storage.ports import Claim, Ticket
 
 REVOKED_TOKEN: Final = "revoked_token"  # noqa: S105 (a space of the store, by jti)
 _OF_A_USER: Final = "="  # every sub of a person ends so, and no client id does
 
 
+class Origin(NamedTuple):
+    """An access token that another was exchanged for, and whose it was."""
+
+    jti: str
+    client_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class OwnToken:
-    """An access token of ours that is good now. ``family`` is None where nobody has logged in."""
+    """An access token of ours that is good now. ``family`` is None where nobody has logged in.
+
+    ``made_from``: the tokens it was exchanged for, one for the other, the last one first.
+    """
 
     access: AccessToken
     client: Client
     family: Family | None = field(repr=False)
+    made_from: tuple[Origin, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +72,42 @@ def verify_access_token(text: str, services: Services, now: float) -> AccessToke
 
 
 def require_live(access: AccessToken, services: Services) -> OwnToken:
-    """``access`` with its client and its login, all of which must still hold.
+    """``access`` with its client and all that it came of, which must still hold.
 
-    Raises ``Rejected`` when it, its family or its client was shut off, ``StorageUnavailable``.
+    Raises ``Rejected`` when it, its family, a token it was exchanged for, or a client of these was shut off;
+    ``StorageUnavailable``.
     """
-    client = services.clients.find(access.client_id)
+    client = _require_enabled(access.client_id, services)
+    of_a_user = access.subject.endswith(_OF_A_USER)
+    # A token that a client got for itself came of nothing, and the store knows nothing of it.
+    comes_of_another = of_a_user or "act" in access.claims
+    ticket = services.store.tickets.peek(ACCESS_TOKEN, access.jti) if comes_of_another else None
+    if comes_of_another and ticket is None:
+        raise Rejected("nobody knows what it came of", "payload.jti")
+    made_from = tuple(Origin(*origin) for origin in ticket.value.get("from", ())) if ticket else ()
+    for origin in made_from:
+        _require_enabled(origin.client_id, services)
+    chain = (access.jti, *(origin.jti for origin in made_from))
+    if services.store.first_seen([Claim(REVOKED_TOKEN, jti, 0.0) for jti in chain]) is not None:
+        raise Rejected("revoked, or made of what was revoked", "payload.jti")
+    family = _living_family(ticket, services) if of_a_user else None
+    return OwnToken(access, client, family, made_from)
+
+
+def _require_enabled(client_id: str, services: Services) -> Client:
+    client = services.clients.find(client_id)
     if client is None or client.disabled:
         raise Rejected("its client is disabled", "payload.client_id")
-    if services.store.seen(REVOKED_TOKEN, access.jti):
-        raise Rejected("revoked", "payload.jti")
-    if not access.subject.endswith(_OF_A_USER):
-        return OwnToken(access, client, None)
-    ticket = services.store.tickets.peek(ACCESS_TOKEN, access.jti)
+    return client
+
+
+def _living_family(ticket: Ticket | None, services: Services) -> Family:
     found = None if ticket is None else services.store.records.get(FAMILY, ticket.value["family"])
     family = None if found is None else Family.from_json(found.value)
     if family is None or family.revoked:
         raise Rejected("its login no longer holds", "payload.jti")
-    return OwnToken(access, client, family)
+    _require_enabled(family.authorized.client_id, services)
+    return family
 
 
 def find_refresh_token(text: str, services: Services) -> OwnRefreshToken | None:

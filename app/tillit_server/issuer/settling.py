@@ -3,7 +3,7 @@
 All of it goes to the store in one act; ``settle`` is the only write of a request.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.dpop import Proof
@@ -43,10 +43,13 @@ def proof_id(proof: Proof) -> Claim:
 def settlement_of(known: "TokenFacts") -> Settlement:
     """Everything that ``known`` changes, ready for the store."""
     audit, basis, minted = known.services.audit, known.basis_of_grant, known.minted_tokens
-    issues: tuple[Issue, ...] = ()
+    # By this a token dies with its family (threat P7), and with the tokens it was exchanged for (threat T5).
+    origin: dict[str, Any] = {}
     if basis.authorized is not None:
-        # By this a token dies with its family (threat P7).
-        issues = (Issue(ACCESS_TOKEN, minted.jti, {"family": basis.authorized.family}, minted.expires_at),)
+        origin["family"] = basis.authorized.family
+    if basis.subject_token is not None:
+        origin["from"] = [list(link) for link in basis.subject_token.chain]
+    issues = (Issue(ACCESS_TOKEN, minted.jti, origin, minted.expires_at),) if origin else ()
     return Settlement(
         claims=single_use_ids(known.authenticated_client, known.fresh_proof),
         redemptions=basis.redemptions,

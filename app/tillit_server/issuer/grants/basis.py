@@ -18,11 +18,13 @@ class SubjectToken:
     """The access token that another is exchanged for (RFC 8693).
 
     ``attestation``: its claim of that name, if it had one. ``act``: who has acted before, if anybody.
+    ``chain``: jti and client of it, and of every token that it came of in turn.
     """
 
     jti: str
     attestation: Mapping[str, Any] | None = field(repr=False)
     act: Mapping[str, Any] | None
+    chain: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

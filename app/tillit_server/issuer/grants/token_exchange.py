@@ -37,7 +37,12 @@ def token_exchange(known: "TokenFacts") -> Basis:
         established_by="login" if subject.family else "legal_entity",
         authorized=subject.family.authorized if subject.family else None,
         not_after=access.expires_at,
-        subject_token=SubjectToken(access.jti, access.claims.get(ATTESTATION_SCOPE), act),
+        subject_token=SubjectToken(
+            access.jti,
+            access.claims.get(ATTESTATION_SCOPE),
+            act,
+            chain=((access.jti, access.client_id), *subject.made_from),
+        ),
     )
 
 
