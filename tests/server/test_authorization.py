@@ -224,6 +224,63 @@ def test_a_practitioner_who_is_not_named_is_the_one_who_logs_in(reception: Recep
     assert finished(reception, reception.open(ehr, uri), practitioner(now(ehr))).parameters["code"]
 
 
+def unnamed_request(ehr: LoginEhr, **claims: Any) -> str:
+    """A request with an attestation that leaves the practitioner to the login."""
+    answer = ehr.push_signed(
+        authorization_details=[attestation(practitioner__identifier=...)],
+        scope=f"openid {PHR} nhn:tillitsrammeverk:parameters",
+        **claims,
+    )
+    return str(answer.json["request_uri"])
+
+
+def test_an_attestation_that_names_nobody_rides_on_no_session(reception: Reception, ehr: LoginEhr):
+    """M3: whoever sat there before is not who attests now, so somebody logs in anew, and not long before."""
+    session = logged_in(reception, ehr)
+    page = reception.open(ehr, unnamed_request(ehr), session=session)
+    assert isinstance(page, LogIn)
+    assert page.force
+    remembered = finished(reception, page, practitioner(now(ehr) - 3600, pid=SOMEBODY_ELSE))
+    assert remembered.parameters["error"] == "login_required"
+    page = reception.open(ehr, unnamed_request(ehr), session=session)
+    assert finished(reception, page, practitioner(now(ehr))).parameters["code"]
+    back = reception.open(ehr, unnamed_request(ehr, prompt="none"), session=session)
+    assert isinstance(back, SendBack)
+    assert back.parameters["error"] == "login_required"
+
+
+def test_a_hint_names_the_practitioner_of_an_attestation(
+    reception: Reception, ehr: LoginEhr, backstage: Backstage
+):
+    """With an ID token of the person, the person's session serves; another's does not, nor an unreadable hint."""
+    ours, theirs = logged_in(reception, ehr), logged_in(reception, ehr, pid=SOMEBODY_ELSE)
+    hint = grant(backstage, ehr).id_token(iat=1, exp=2)
+    back = reception.open(ehr, unnamed_request(ehr, id_token_hint=hint), session=ours)
+    assert isinstance(back, SendBack)
+    assert back.parameters["code"]
+    for session, shown in (
+        (theirs, hint),
+        (ours, "x"),
+        (ours, grant(backstage, reception.client()).id_token()),
+    ):
+        page = reception.open(ehr, unnamed_request(ehr, id_token_hint=shown), session=session)
+        assert isinstance(page, LogIn)
+        assert page.force
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_who_attests_logs_in_anew_at_the_provider(named: bool, reception: Reception, ehr: LoginEhr):
+    """Without a session here the provider may still remember somebody else, who is not to be let in silently."""
+    changes = {} if named else {"practitioner__identifier": ...}
+    uri = ehr.push_signed(
+        authorization_details=[attestation(**changes)],
+        scope=f"openid {PHR} nhn:tillitsrammeverk:parameters",
+    ).json["request_uri"]
+    page = reception.open(ehr, uri)
+    assert isinstance(page, LogIn)
+    assert page.force
+
+
 def test_a_hint_names_the_person_who_is_expected(reception: Reception, ehr: LoginEhr, backstage: Backstage):
     """A session of that person serves; another person is ``login_required``; an unreadable hint says nothing."""
     ours = logged_in(reception, ehr)

@@ -38,12 +38,13 @@ def require_acceptable(login: Login, user: User, services: Services, now: float)
         raise OAuthError("login_required", "id_token_hint: another person has logged in")
 
 
-def require_recent(asked: Asked, user: User, opened_at: float) -> None:
+def require_recent(login: Login, user: User, opened_at: float, services: Services) -> None:
     """The login is as young as was asked for (OpenID Connect Core §3.1.2.1 ``max_age``, ``prompt``).
 
     ``opened_at``: when the authorization endpoint was opened. Raises ``OAuthError`` ``login_required``.
     """
-    if asked.max_age is not None and opened_at - user.auth_time > asked.max_age + LEEWAY:
+    max_age = 0 if _anybody_attests(login, services) else login.asked.max_age
+    if max_age is not None and opened_at - user.auth_time > max_age + LEEWAY:
         raise OAuthError("login_required", "the login is older than was asked for")
 
 
@@ -55,6 +56,8 @@ def session_will_do(login: Login, user: User, services: Services, now: float, *,
     asked = login.asked
     if asked.max_age is not None and (asked.max_age == 0 or now - user.auth_time > asked.max_age):
         return False
+    if _anybody_attests(login, services):
+        return False
     # A provider that nobody knows here was not asked for (OpenID Connect Core §3.1.2.1, acr_values).
     if asked.idp is not None and asked.idp != user.idp and idps.find(asked.idp) is not None:
         return False
@@ -65,6 +68,14 @@ def session_will_do(login: Login, user: User, services: Services, now: float, *,
             return False
         raise
     return True
+
+
+def _anybody_attests(login: Login, services: Services) -> bool:
+    """Whether nothing in the request shows whose attestation it is.
+
+    It would then be taken for that of whoever sat there before, so that only a new login tells.
+    """
+    return login.asked.names_nobody and _hinted_subject(login.client, login.asked, services) is None
 
 
 def _hinted_subject(client: Client, asked: Asked, services: Services) -> str | None:

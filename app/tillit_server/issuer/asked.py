@@ -24,7 +24,20 @@ class Asked:
     @property
     def attests(self) -> bool:
         """Whether an attestation came with the request (flow 1)."""
-        return self.carried is not None and of_type(self.carried.details, ATTESTATION_TYPE) is not None
+        return self._attestation is not None
+
+    @property
+    def names_nobody(self) -> bool:
+        """Whether an attestation came that leaves it to the login who the practitioner is."""
+        attestation = self._attestation
+        if attestation is None:
+            return False
+        practitioner = attestation.get("practitioner")
+        return not (isinstance(practitioner, Mapping) and practitioner.get("identifier"))
+
+    @property
+    def _attestation(self) -> Mapping[str, Any] | None:
+        return of_type(self.carried.details, ATTESTATION_TYPE) if self.carried is not None else None
 
     @property
     def types(self) -> tuple[str, ...]:

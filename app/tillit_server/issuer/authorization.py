@@ -79,7 +79,7 @@ def complete_login(interaction: str, binding: str | None, user: User, services: 
     found = find_interaction(interaction, binding, services)
     login = _login_of(interaction, found, services)
     try:
-        require_recent(found.asked, user, found.opened_at)
+        require_recent(login, user, found.opened_at, services)
         require_acceptable(login, user, services, now)
     except OAuthError as error:
         return _refused(login, error, services, user=user)
@@ -121,7 +121,8 @@ def _begin(
         asked=login.asked,
         opened_at=now,
         pushed=pushed,
-        force=session is not None or login.asked.max_age is not None,
+        # Whom the provider remembers is perhaps not who attests now.
+        force=session is not None or login.asked.max_age is not None or login.asked.attests,
         session=session.secret if session else None,
         spends=login.spends,
         tolerances=login.tolerances,
