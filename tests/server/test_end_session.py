@@ -110,16 +110,63 @@ def test_by_post_from_our_own_site(granted: Granted):
 
 
 def test_by_post_from_another_site(granted: Granted):
-    """Such a form comes without the cookie, so the browser is sent round by GET, which brings it."""
-    hint = granted.id_token()
-    service = granted.behind.service
-    without = Visitor(service)
-    url = f"{service.issuer}/connect/endsession"
-    answer = without._send("POST", url, data={"id_token_hint": hint, "post_logout_redirect_uri": BYE})
-    assert answer.status_code == 303
-    came = visitor_of(granted).open(f"{service.origin}{answer.headers['Location']}")
+    """U5: such a form comes without the cookie; a button of ours brings it, and the hint is in no address."""
+    page = post(
+        Visitor(granted.behind.service),
+        id_token_hint=granted.id_token(),
+        post_logout_redirect_uri=BYE,
+        state=STATE,
+        ui_locales="nb",
+    )
+    assert isinstance(page, Page)
+    assert (page.status, page.url.partition("?")[2]) == (200, "")
+    assert page.headers["Content-Language"] == "nb"
+    assert "https://ehr.example" in page.headers["Content-Security-Policy"]
+    assert logged_in(granted)
+    visitor = visitor_of(granted)
+    came = visitor.submit(page)
     assert isinstance(came, Returned)
+    assert came.parameters == {"state": STATE}
     assert not logged_in(granted)
+    assert not [answer.url for answer in visitor.seen if "eyJ" in answer.url]
+
+
+def test_the_button_after_the_session_is_over(granted: Granted):
+    """It ends nothing, and there is no second button."""
+    visitor = Visitor(granted.behind.service)
+    page = post(visitor, id_token_hint=granted.id_token(), post_logout_redirect_uri=BYE)
+    assert isinstance(page, Page)
+    assert isinstance(visitor.submit(page), Returned)
+
+
+def test_a_form_from_another_site_takes_no_cookie_away(granted: Granted):
+    """Whatever fields it has, an answer to who brought no cookie removes none."""
+    for fields in ({"from_here": "yes"}, {"confirm": "x"}, {}):
+        visitor = Visitor(granted.behind.service)
+        post(visitor, **fields)
+        assert "Set-Cookie" not in visitor.seen[-1].headers
+
+
+def test_a_form_is_judged_before_its_button_is_shown(granted: Granted):
+    """An address that is not registered, or a hint that is not ours, is an error and never part of a page's policy."""
+    for fields in (
+        {"id_token_hint": granted.id_token(), "post_logout_redirect_uri": "https://a;script-src *"},
+        {"id_token_hint": "x", "post_logout_redirect_uri": BYE},
+    ):
+        page = post(Visitor(granted.behind.service), **fields)
+        assert isinstance(page, Page)
+        assert (page.status, page.error) == (400, "invalid_request")
+        assert "script-src" not in page.headers["Content-Security-Policy"]
+
+
+def test_no_state_is_too_long_for_an_address(granted: Granted):
+    """What would not fit into the address of the client is refused, by either method."""
+    fields = {"id_token_hint": granted.id_token(), "post_logout_redirect_uri": BYE}
+    for state, taken in (("s" * 1024, True), ("s" * 1025, False), ("s" * 7000, False)):
+        came = post(visitor_of(granted), **fields, state=state)
+        assert isinstance(came, Returned) == taken
+        if isinstance(came, Page):
+            assert (came.status, came.error) == (400, "invalid_request")
 
 
 def test_a_session_that_is_over_sends_the_browser_back_all_the_same(granted: Granted):

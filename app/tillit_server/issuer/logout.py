@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tillit.protocol.authorization_request import MAX_STATE_LENGTH
 from tillit.protocol.errors import OAuthError, Rejected, invalid_request
 from tillit.protocol.id_token import IdTokenHint, read_hint
 from tillit_server.issuer.browser import Browser, SendBack
@@ -21,7 +22,7 @@ HINT: Final = "id_token_hint"
 RETURN_TO: Final = "post_logout_redirect_uri"
 STATE: Final = "state"
 CONFIRM: Final = "confirm"
-_TAKEN: Final = (HINT, RETURN_TO, STATE, "client_id")
+TAKEN: Final = (HINT, RETURN_TO, STATE, "client_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def log_out(browser: Browser, services: Services) -> SendBack | Confirm | Logged
     if session is None:
         return asked.send_back or LoggedOut()
     if not _speaks_of(asked.hint, session) and not _confirmed(browser.parameters, session):
-        kept = {name: browser.parameters[name] for name in _TAKEN if name in browser.parameters}
+        kept = {name: browser.parameters[name] for name in TAKEN if name in browser.parameters}
         return Confirm({**kept, CONFIRM: _token_of(session)}, asked.client.name if asked.client else None)
     end_session(session, services, client_id=asked.client.id if asked.client else None)
     return asked.send_back or LoggedOut()
@@ -82,6 +83,8 @@ def _asked(parameters: Mapping[str, str], services: Services) -> _Asked:
     if address not in client.post_logout_redirect_uris:
         raise invalid_request(f"{RETURN_TO}: not registered for this client", pointer=RETURN_TO)
     state = {STATE: parameters[STATE]} if STATE in parameters else {}
+    if len(state.get(STATE, "")) > MAX_STATE_LENGTH:
+        raise invalid_request(f"{STATE}: more than {MAX_STATE_LENGTH} characters", pointer=STATE)
     return _Asked(client, hint, SendBack(address, state))
 
 

@@ -1,15 +1,15 @@
 """The pages at the end of a session (OpenID Connect RP-Initiated Logout)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
 
 from flask import Response, request
 
 from tillit.protocol.authorization_response import redirect_location
 from tillit.protocol.metadata import ENDPOINTS
 from tillit_server.issuer.browser import Browser, SendBack
-from tillit_server.issuer.logout import CONFIRM, RETURN_TO, Confirm, log_out
+from tillit_server.issuer.logout import CONFIRM, RETURN_TO, TAKEN, Confirm, log_out
 from tillit_server.issuer.services import Services
 from tillit_server.web.cookies import Cookies
 from tillit_server.web.errors import answer_error
@@ -18,6 +18,8 @@ from tillit_server.web.pages import Pages, origin_source
 from tillit_server.web.translate import body_parameters, query_parameters
 
 END_SESSION_PATH: Final = ENDPOINTS["end_session_endpoint"]
+_FROM_HERE: Final = "from_here"
+_LOCALES: Final = "ui_locales"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +47,65 @@ class LogoutDoor:
     def end_session_by_form(self) -> Response:
         """The same by POST, which clients may use and our own form does."""
         parameters, _ = body_parameters(request.environ)
-        if self._session() is None and CONFIRM not in parameters:
-            # A browser keeps its cookies from a form of another site; the GET that follows brings them.
-            return self.pages.redirect(f"{self.pages.path}{END_SESSION_PATH}?{urlencode(parameters)}")
+        from_here = parameters.pop(_FROM_HERE, None) is not None or CONFIRM in parameters
+        if self._session() is None and not from_here:
+            return self._press(parameters)
         return self._end(parameters)
+
+    def _press(self, parameters: dict[str, str]) -> Response:
+        """A button of our own.
+
+        A browser keeps its cookies from a form of another site and brings them with ours. No redirect does
+        that: the hint, which may hold who somebody is, would stand in its address.
+        """
+        outcome = log_out(Browser(parameters=parameters), self.services)  # judged, and nobody logged out
+        kept: dict[str, str] = {name: parameters[name] for name in (*TAKEN, _LOCALES) if name in parameters}
+        return self._form(
+            {**kept, _FROM_HERE: "yes"},
+            lead="log_out_press",
+            ui_locales=parameters.get(_LOCALES, "").split(),
+            address=outcome.redirect_uri if isinstance(outcome, SendBack) else None,
+        )
+
+    def _form(
+        self,
+        fields: Mapping[str, str],
+        *,
+        lead: str,
+        ui_locales: list[str],
+        address: str | None,
+        client_name: str | None = None,
+    ) -> Response:
+        return self.pages.page(
+            request,
+            "log_out.html",
+            ui_locales=ui_locales,
+            # CSP holds the redirect after the form too.
+            form_action=f"'self' {origin_source(address)}" if address else "'self'",
+            client_name=client_name,
+            lead=lead,
+            action=self.pages.path + END_SESSION_PATH,
+            fields=fields,
+        )
 
     def _end(self, parameters: dict[str, str]) -> Response:
         outcome = log_out(Browser(parameters=parameters, session=self._session()), self.services)
-        ui_locales = parameters.get("ui_locales", "").split()
+        ui_locales = parameters.get(_LOCALES, "").split()
         if isinstance(outcome, Confirm):
-            address = outcome.parameters.get(RETURN_TO)
-            return self.pages.page(
-                request,
-                "log_out.html",
+            return self._form(
+                outcome.parameters,
+                lead="log_out_lead",
                 ui_locales=ui_locales,
-                # CSP holds the redirect after the form too.
-                form_action=f"'self' {origin_source(address)}" if address else "'self'",
+                address=outcome.parameters.get(RETURN_TO),
                 client_name=outcome.client_name,
-                action=self.pages.path + END_SESSION_PATH,
-                fields=outcome.parameters,
             )
         if isinstance(outcome, SendBack):
             response = self.pages.redirect(redirect_location(outcome.redirect_uri, outcome.parameters))
         else:
             response = self.pages.page(request, "logged_out.html", ui_locales=ui_locales)
-        self.cookies.remove(response, self.cookies.session)
+        if self._session() is not None:
+            # Only what was brought: a form of another site must not take away what it cannot see.
+            self.cookies.remove(response, self.cookies.session)
         return response
 
     def _session(self) -> str | None:
