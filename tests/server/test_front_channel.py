@@ -6,11 +6,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from support.backstage import Backstage
-from support.login import LoginEhr, Reception
+from support.backstage import Backstage, eventually
+from support.login import LoginEhr, Reception, practitioner
 from support.rp import RelyingParty
 from support.service import PHR
 from support.visitor import Page, Returned, Visitor
+from tillit.protocol.errors import OAuthError
+from tillit_server.issuer.authorization import complete_login, peek_interaction, refuse_login
+from tillit_server.issuer.browser import LogIn
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +158,56 @@ def test_a_legacy_client_may_push_as_well(old: RelyingParty, reception: Receptio
     """PAR is open to everybody; then nothing is tolerated that was not needed."""
     assert old.log_in().code
     assert tolerances(reception, old) == set()
+
+
+def refusals(reception: Reception, ehr: LoginEhr) -> int:
+    return len(reception.backstage.entries("issuer.login.refused", client_id=ehr.client_id))
+
+
+def test_x1_strangers_who_give_up_fill_no_audit(old: RelyingParty, reception: Reception):
+    """Nobody has authenticated, so their refusals are counted; the login is over all the same."""
+    url = address(old, **old.parameters())
+    for _ in range(3):
+        visitor = Visitor(old.service)
+        page = visitor.open(url)
+        assert visitor.submit(page, "leave", cancel="yes").error == "access_denied"  # type: ignore[arg-type, union-attr]
+        assert isinstance(visitor.open(visitor.seen[-1].url), Page)
+    assert refusals(reception, old) == 0
+
+
+def test_a_refusal_of_somebody_stands_in_the_audit(old: RelyingParty, reception: Reception):
+    """Of a person who has logged in and will not do, and of a client that signed its request."""
+    weak = Visitor(old.service).log_in(address(old, **old.parameters(acr_values="Level4")), level="level3")
+    assert weak.error == "unmet_authentication_requirements"
+    assert refusals(reception, old) == 1
+    parameters = old.parameters()
+    signed = address(old, **parameters, request=old.request_object(**parameters))
+    assert Visitor(old.service).log_in(signed, cancel=True).error == "access_denied"
+    assert refusals(reception, old) == 2
+
+
+@pytest.mark.parametrize("profile", ["fapi2", "helseid"])
+def test_a_client_that_has_to_push_by_now_finishes_nothing_else(profile: str, reception: Reception):
+    """A login that began in an address while the client was legacy ends on a page of ours, without a code."""
+    ehr = reception.client(profile="legacy")
+    asked = {"client_id": ehr.client_id, **ehr.parameters()}
+    page = reception.open_with(asked)
+    assert isinstance(page, LogIn)
+    reception.backstage.register(
+        ehr.client_id,
+        ehr.key,
+        replace=True,
+        profile=profile,
+        grants=["authorization_code", "refresh_token"],
+        scopes=reception.registered(ehr).scopes,
+        attests_without_login=False,
+    )
+    assert eventually(lambda: not reception.registered(ehr).profile.front_channel)
+    services, user = reception.services, practitioner(ehr.service.now())
+    for finish in (
+        lambda: complete_login(page.interaction, page.binding, user, services),
+        lambda: refuse_login(page.interaction, page.binding, OAuthError("access_denied", "no"), services),
+        lambda: peek_interaction(page.interaction, page.binding, services),
+    ):
+        with pytest.raises(OAuthError, match="push"):
+            finish()

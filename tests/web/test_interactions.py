@@ -4,6 +4,8 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import requests
+
 from support.provider import NAME, callback
 from support.rp import authorize_url
 from support.visitor import ANAESTHETIST, Page, Returned, Visitor
@@ -204,19 +206,40 @@ def visitor_interactions(house: Any) -> list[str]:
     return [json.loads(ticket.value)["data"]["interaction"]]
 
 
-def test_a_form_too_long_for_an_address(house: Any) -> None:
-    """A long form is answered at once, since no server takes an address of that length."""
+def test_p10_a_form_too_long_for_an_address(house: Any) -> None:
+    """A page says so, nothing has begun, and a login under way in the same browser goes on."""
     visitor = Visitor(house.service)
-    form = {
-        "client_id": house.client.client_id,
-        "request_uri": house.client.request_uri(acr_values="idp:test"),
-    }
-    answer = visitor._send(
-        "POST", house.service.issuer + "/connect/authorize", data={**form, "more": "x" * 5000}
+    page = at_test_provider(house, visitor)
+    uri = house.client.request_uri(acr_values="idp:test")
+    form = {"client_id": house.client.client_id, "request_uri": uri}
+    answer = requests.post(  # as from another site: without cookies
+        house.service.issuer + "/connect/authorize", data={**form, "more": "x" * 5000}, timeout=10
     )
-    assert answer.status_code == 303
-    assert answer.headers["Location"].startswith(house.service.issuer + "/test-provider/authorize?")
-    assert "tillit-login" in visitor.session.cookies
+    assert answer.status_code == 413
+    assert 'id="error">invalid_request' in answer.text
+    assert "Set-Cookie" not in answer.headers
+    assert isinstance(chosen(visitor, page), Returned)
+    assert Visitor(house.service).log_in(authorize_url(house.client, uri)).code
+
+
+def test_p1_looking_at_the_headers_spends_nothing(house: Any) -> None:
+    """HEAD is not a method of the pages of a login: no code is given, and the request is good afterwards."""
+    visitor = Visitor(house.service)
+    chosen(visitor, at_test_provider(house, visitor))
+    url = authorize_url(house.client, house.client.request_uri())
+    for address, methods in (
+        (url, {"GET", "POST"}),
+        (house.service.issuer + "/connect/login?interaction=x", {"GET"}),
+        (house.service.issuer + "/connect/login/cancel?interaction=x", {"GET"}),
+        (callback(house.service, code="c", state="s"), {"GET"}),
+        (house.service.issuer + "/connect/endsession", {"GET", "POST"}),
+    ):
+        answer = visitor._send("HEAD", address)
+        assert answer.status_code == 405, address
+        assert set(answer.headers["Allow"].split(", ")) == methods
+    returned = visitor.open(url)
+    assert isinstance(returned, Returned)
+    assert returned.code
 
 
 def test_p7_one_callback_16_times_at_once(house: Any) -> None:

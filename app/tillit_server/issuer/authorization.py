@@ -67,7 +67,7 @@ def open_authorization(browser: Browser, services: Services, idps: IdpRegistry =
 def peek_interaction(interaction: str, binding: str | None, services: Services) -> LogIn:
     """What the login page shows again. Raises ``OAuthError`` (an error page), ``StorageUnavailable``."""
     found = find_interaction(interaction, binding, services)
-    return log_in(interaction, found, _asking_client(found.asked, services))
+    return log_in(interaction, found, _login_of(interaction, found, services).client)
 
 
 def complete_login(interaction: str, binding: str | None, user: User, services: Services) -> SendBack:
@@ -134,8 +134,11 @@ def _begin(
 
 def _login_of(key: str, found: Interaction, services: Services) -> Login:
     pushed = () if found.pushed is None else (Redemption(REQUEST_URI, found.pushed),)
+    client = _asking_client(found.asked, services)
+    if not pushed and not client.profile.front_channel:
+        raise _push_first()
     return Login(
-        _asking_client(found.asked, services),
+        client,
         found.asked,
         ends=(Redemption(INTERACTION, key), *pushed),
         spends=found.spends,
@@ -174,7 +177,7 @@ def _pushed_key(browser: Browser, client: Client) -> str | None:
     if uri is None:
         if client.profile.front_channel:
             return None
-        raise invalid_request("request_uri: push the request first (RFC 9126)", pointer="request_uri")
+        raise _push_first()
     if not uri.startswith(URN):
         raise _invalid_request_uri()
     return uri.removeprefix(URN)
@@ -195,6 +198,10 @@ def _pushed_request(key: str, client: Client, services: Services, now: float) ->
 def _ended(conflict: Conflict) -> OAuthError:
     """The refusal for a login that has ended meanwhile, in another window or by another's hand."""
     return _invalid_request_uri() if conflict.space == REQUEST_URI else over()
+
+
+def _push_first() -> OAuthError:
+    return invalid_request("request_uri: push the request first (RFC 9126)", pointer="request_uri")
 
 
 def _invalid_request_uri() -> OAuthError:

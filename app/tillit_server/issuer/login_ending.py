@@ -39,6 +39,11 @@ class Login:
     spends: tuple[Claim, ...] = ()
     tolerances: tuple[str, ...] = ()
 
+    @property
+    def of_a_stranger(self) -> bool:
+        """Whether it came in an address without a signature: anybody may have written it."""
+        return bool(self.tolerances) and not self.spends
+
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
@@ -84,8 +89,10 @@ def grant_code(
 
 def refuse_code(login: Login, error: OAuthError, services: Services, *, user: User | None = None) -> SendBack:
     """The client hears that there is no code, and why. Raises as ``grant_code``."""
-    if not login.ends:
-        # Nobody has authenticated and nothing was kept: counted, so that strangers cannot fill the disk.
+    if not login.ends or (user is None and login.of_a_stranger):
+        # Nobody has authenticated: counted, so that strangers cannot fill the disk.
+        if login.ends:
+            services.store.settle(Settlement(redemptions=login.ends))
         services.refusals.count("authorize", error.code)
         return send_back(login.asked, services, error=error)
     refusal = LoginRefused(

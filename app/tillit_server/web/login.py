@@ -27,7 +27,7 @@ from tillit_server.issuer.services import Services
 from tillit_server.web.cookies import Cookies
 from tillit_server.web.errors import answer_error
 from tillit_server.web.pages import ASSETS, Pages, origin_source
-from tillit_server.web.translate import body_parameters, query_parameters
+from tillit_server.web.translate import body_parameters, invalid_request_with, query_parameters
 from tillit_server.web.upstream import ProviderAway, Upstream
 
 AUTHORIZE_PATH: Final = ENDPOINTS["authorization_endpoint"]
@@ -37,6 +37,7 @@ CANCEL_PATH: Final = "/connect/login/cancel"
 
 _MAX_QUERY: Final = 4_000  # longer than this, with the other headers, a request line may be refused
 _CLIENT_FAULTS: Final = 500
+_TOO_LONG: Final = 413
 _CANCELLED: Final = "The login was cancelled."
 _NOWHERE: Final = "There is no identity provider to log in at."
 
@@ -88,7 +89,8 @@ class LoginDoor:
         parameters, resources = body_parameters(request.environ)
         query = urlencode([*parameters.items(), *(("resource", value) for value in resources)])
         if len(query) > _MAX_QUERY:
-            return self._open(parameters, resources)
+            # Answered here it would come without those cookies, and give the browser others instead.
+            raise invalid_request_with(413, "the form is too long for an address; push the request")
         # A browser keeps its cookies from a form of another site; the GET that follows brings them.
         return self.pages.redirect(f"{self._path(AUTHORIZE_PATH)}?{query}")
 
@@ -216,11 +218,11 @@ def error_page(pages: Pages, answer: Answer, *, title: str = "error_title") -> R
     ``title``: the name of the text that says what cannot go on.
     """
     headers = dict(answer.headers)
-    unavailable = answer.status >= _CLIENT_FAULTS
+    shown = answer.status >= _CLIENT_FAULTS or answer.status == _TOO_LONG
     response = pages.page(
         request,
         "error.html",
-        status=answer.status if unavailable else 400,
+        status=answer.status if shown else 400,
         title=title,
         error=answer.body["error"],
         description=answer.body.get("error_description", ""),

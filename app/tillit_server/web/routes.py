@@ -40,7 +40,7 @@ from tillit_server.web.endpoints import (
 from tillit_server.web.errors import answer_error
 from tillit_server.web.login import CALLBACK_PATH, LoginDoor
 from tillit_server.web.logout import LogoutDoor
-from tillit_server.web.pages import Pages
+from tillit_server.web.pages import ASSETS, Pages
 from tillit_server.web.test_provider.provider import DevelopmentProvider
 from tillit_server.web.test_provider.views import TestProviderDoor
 from tillit_server.web.translate import form_request
@@ -141,11 +141,11 @@ def framework_app(services: Services, doors: Doors) -> Flask:
         app, doors.idps, services, callback=services.url(CALLBACK_PATH), monotonic=doors.monotonic
     )
     published = {IDPS_PATH: available_idps(doors.idps), DETAILS_METADATA_PATH: details_metadata()}
-    more = [
-        *EndpointsDoor(services, published, doors.max_age).routes(),
+    acting = [
         *LoginDoor(services, pages, cookies, doors.idps, upstream).routes(),
         *LogoutDoor(services, pages, cookies).routes(),
     ]
+    more = [*EndpointsDoor(services, published, doors.max_age).routes(), *acting]
     if doors.test_provider is not None:
         more += TestProviderDoor(doors.test_provider, pages).routes()
     routes += tuple((method, doors.path + url, view) for method, url, view in more)
@@ -153,6 +153,11 @@ def framework_app(services: Services, doors: Doors) -> Flask:
         app.add_url_rule(
             url, endpoint=f"{method} {url}", view_func=view, methods=[method], provide_automatic_options=False
         )
+    # To open a page of a login may end the login, so whoever only looks at its headers (HEAD) is refused.
+    opened = {doors.path + url for _, url, _ in acting if url not in ASSETS}
+    for rule in app.url_map.iter_rules():
+        if rule.rule in opened and rule.methods is not None:
+            rule.methods.discard("HEAD")
 
     def failed(error: Exception) -> Response:
         return respond(answer_error(error, services))
