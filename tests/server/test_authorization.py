@@ -235,7 +235,7 @@ def unnamed_request(ehr: LoginEhr, **claims: Any) -> str:
 
 
 def test_an_attestation_that_names_nobody_rides_on_no_session(reception: Reception, ehr: LoginEhr):
-    """M3: whoever sat there before is not who attests now, so somebody logs in anew, and not long before."""
+    """Whoever sat there before is not who attests now, so somebody logs in anew, and not long before."""
     session = logged_in(reception, ehr)
     page = reception.open(ehr, unnamed_request(ehr), session=session)
     assert isinstance(page, LogIn)

@@ -164,7 +164,7 @@ def refusals(reception: Reception, ehr: LoginEhr) -> int:
     return len(reception.backstage.entries("issuer.login.refused", client_id=ehr.client_id))
 
 
-def test_x1_strangers_who_give_up_fill_no_audit(old: RelyingParty, reception: Reception):
+def test_strangers_who_give_up_fill_no_audit(old: RelyingParty, reception: Reception):
     """Nobody has authenticated, so their refusals are counted; the login is over all the same."""
     url = address(old, **old.parameters())
     for _ in range(3):
