@@ -1,6 +1,5 @@
 """D7: the key that a request was pushed with is the key that its code is redeemed with, and no other."""
 
-import secrets
 from typing import Any
 
 import pytest
