@@ -113,9 +113,7 @@ def test_d7_a_key_may_have_to_be_another_than_the_clients(reception: Reception):
     assert reception.backstage.entries("issuer.key.shared", client_id=lax.client_id)
 
 
-@pytest.mark.parametrize(
-    "jkt", ["x", "A" * 42, "A" * 44, "A" * 42 + "B", "A" * 42 + "=", "0f" * 32]
-)
+@pytest.mark.parametrize("jkt", ["x", "A" * 42, "A" * 44, "A" * 42 + "B", "A" * 42 + "=", "0f" * 32])
 def test_d7_the_name_of_a_key_is_a_thumbprint(jkt: str, ehr: RelyingParty, attacker: SwiftEhr):
     """What cannot be a SHA-256 in base64url is ``invalid_request``."""
     answer = ehr.push(dpop_jkt=jkt)
