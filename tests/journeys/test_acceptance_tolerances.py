@@ -156,7 +156,7 @@ def deviations(profile: str) -> set[str]:
                 for member in dataclasses.fields(mine)
                 if getattr(mine, member.name) != getattr(theirs, member.name)
             }
-        elif mine != theirs and field.name not in {"name", "algorithms"}:
+        elif mine != theirs and field.name not in {"name", "algorithms", "development_only"}:
             found.add(field.name)
     return found
 
