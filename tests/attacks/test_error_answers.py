@@ -164,7 +164,7 @@ def test_a_form_that_is_not_clear_is_refused_whole(body: bytes, attacker: SwiftE
         "/connect/token/x",
         "//connect/token",
         "/Connect/Token",
-        "/connect/authorize",
+        "/connect/authorise",
         "/admin",
         "/console",
         "/../etc/passwd",

@@ -76,7 +76,9 @@ class Rotations:
             with asking:
                 answer = ehr.token(details=None, scope=SELF_SERVICE)
                 if answer.status != 200:
-                    self.counts["tokens refused"] += 1
+                    # A day passes in an instant here, and a worker that has not looked at the ring since then
+                    # says that it cannot sign yet.
+                    self.counts["asked again" if answer.status == 503 else "tokens refused"] += 1
                     continue
                 token = answer.json["access_token"]
                 parsed = read_jws(token)
