@@ -34,7 +34,7 @@ from tillit.protocol.dpop import make_proof
 from tillit.protocol.gate import read_jws
 from tillit.protocol.jose import load_private_jwk, load_public_jwks, verify
 from tillit.protocol.scope import parse_scope
-from tillit_server.issuer.minting import CLAIMS_OF_SCOPE
+from tillit_server.issuer.claims import CLAIMS_OF_SCOPE
 
 pytestmark = pytest.mark.xdist_group("certification")
 

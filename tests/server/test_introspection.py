@@ -1,5 +1,7 @@
 """Introspection over HTTP: what a token's own client and its API learn, and that nobody else learns anything."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
@@ -9,6 +11,7 @@ from support.service import Service, http_json
 from tillit.protocol.gate import read_jws
 from tillit.protocol.introspection import MEDIA_TYPE, check_introspection_jwt
 from tillit.protocol.jose import load_public_jwks
+from tillit_server.issuer.authorized import CarriedDetails
 from tillit_server.issuer.users import subject_of
 
 INACTIVE = {"active": False}
@@ -135,6 +138,28 @@ def test_refresh_tokens_are_for_their_client(
         "authorization_details": [ATTESTATION],
     }
     assert introspect(api, granted.refresh_token()).json == INACTIVE
+
+
+@pytest.mark.parametrize(("age", "active"), [(3500, True), (3601, False)])
+@pytest.mark.parametrize("says", ["toa", "nothing"])
+def test_a_refresh_token_whose_attestation_is_too_old_is_inactive(
+    age: int, active: bool, says: str, backstage: Backstage, ehr: SwiftEhr
+):
+    """After 60 minutes every refresh is refused, so the token is good for nothing and names no patient."""
+    iat = int(backstage.service.now()) - age
+    old = grant(backstage, ehr, details=[ATTESTATION])
+    details = {**ATTESTATION, "toa": iat} if says == "toa" else ATTESTATION
+    carried = CarriedDetails((details,), iat)
+    old.change(authorized=replace(old.authorized, carried=carried))
+    answer = introspect(ehr, old.refresh_token()).json
+    assert answer.get("authorization_details") == ([details] if active else None)
+    assert answer["active"] is active
+
+
+def test_a_refresh_token_that_its_client_may_not_use_is_inactive(backstage: Backstage):
+    """The registration of today decides, as it would at a refresh."""
+    own = login_client(backstage, grants=["authorization_code"])
+    assert introspect(own, grant(backstage, own).refresh_token()).json == INACTIVE
 
 
 def test_a_refresh_token_that_is_used_up_is_inactive(backstage: Backstage, ehr: SwiftEhr):

@@ -1,9 +1,12 @@
 """Small promises of the issuer that need no running service."""
 
+from pathlib import Path
+
 import pytest
 
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.apis import Api, ApiRegistry
+from tillit_server.issuer.apis import Api, ApiConfigError, ApiRegistry, load_apis
+from tillit_server.issuer.claims import AT_WISH
 from tillit_server.issuer.clients import ClientError, client_from
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.request import Request
@@ -78,3 +81,23 @@ KEY = {
     "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
     "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
 }
+
+
+@pytest.mark.parametrize(
+    "claim", ["helseid://claims/identity/pidd", "PID", "", "sub", "nhn:tillitsrammeverk:parameters"]
+)
+def test_an_api_cannot_ask_for_a_claim_that_nobody_knows(claim: str, tmp_path: Path):
+    """A name that would silently give nothing stops the start, and the message says whose it is."""
+    (tmp_path / "a.toml").write_text(
+        f'[[api]]\naudience = "example:api"\nscopes = ["example:api/read"]\nclaims = ["name", "{claim}"]\n'
+    )
+    with pytest.raises(ApiConfigError, match=f"example:api: claims: nobody knows {claim}$"):
+        load_apis(tmp_path)
+
+
+def test_an_api_can_ask_for_every_claim_there_is(tmp_path: Path):
+    """All names of the list are taken."""
+    (tmp_path / "a.toml").write_text(
+        f'[[api]]\naudience = "example:api"\nscopes = ["example:api/read"]\nclaims = {sorted(AT_WISH)}\n'
+    )
+    assert load_apis(tmp_path).by_audience["example:api"].claims == AT_WISH

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from tillit_server.issuer.claims import AT_WISH
+
 AttestationPolicy = Literal["required", "optional", "none"]
 PatientIdentifierPolicy = Literal["forbidden", "optional", "required"]
 
@@ -124,6 +126,8 @@ def _api(entry: Mapping[str, Any], source: str) -> Api:
         raise ApiConfigError(f"{where}: patient_identifier: forbidden, optional or required")
     if not 1 <= api.token_lifetime <= MAX_TOKEN_LIFETIME:
         raise ApiConfigError(f"{where}: token_lifetime: 1 to {MAX_TOKEN_LIFETIME} seconds")
+    if unheard_of := api.claims - AT_WISH:
+        raise ApiConfigError(f"{where}: claims: nobody knows {min(unheard_of)}")
     if not api.patient_scopes <= set(api.scopes):
         raise ApiConfigError(f"{where}: patient_scopes must be among its scopes")
     return api

@@ -9,10 +9,7 @@ from tillit.protocol.authorization_details import KNOWN_TYPES
 from tillit.protocol.jose import ALGORITHMS
 from tillit.protocol.metadata import DOCUMENTS, ENDPOINTS, make_metadata
 from tillit_server.issuer.apis import STRUCTURE_SCOPES, ApiRegistry
-from tillit_server.issuer.grants import GRANTS
-from tillit_server.issuer.hpr_details import HPR_DETAILS
-from tillit_server.issuer.idps import IdpRegistry
-from tillit_server.issuer.minting import (
+from tillit_server.issuer.claims import (
     CLAIMS_OF_SCOPE,
     CLIENT_NAME,
     CLIENT_TENANCY,
@@ -21,6 +18,9 @@ from tillit_server.issuer.minting import (
     ORGNR_PARENT,
     ORGNR_SUPPLIER,
 )
+from tillit_server.issuer.grants import GRANTS
+from tillit_server.issuer.hpr_details import HPR_DETAILS
+from tillit_server.issuer.idps import IdpRegistry
 
 TOKEN_PATH: Final = ENDPOINTS["token_endpoint"]
 ACR_VALUES: Final = ("Level3", "Level4")

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tillit.protocol.authorization_details import ATTESTATION_TYPE
+from tillit.protocol.authorization_details import ATTESTATION_TYPE, of_type
 from tillit.protocol.errors import Rejected
 from tillit.protocol.introspection import INACTIVE, TYP, introspection_claims
 from tillit_server.issuer.answers import NO_STORE, Answer
+from tillit_server.issuer.attesting import MAX_AGE
+from tillit_server.issuer.authorized import Authorized
+from tillit_server.issuer.claims import ATTESTATION_CLAIM
 from tillit_server.issuer.client_requests import (
     ClientFacts,
     asked_token,
@@ -18,7 +21,6 @@ from tillit_server.issuer.client_requests import (
     unseen,
 )
 from tillit_server.issuer.clients import Client
-from tillit_server.issuer.minting import ATTESTATION_CLAIM
 from tillit_server.issuer.own_tokens import (
     OwnRefreshToken,
     OwnToken,
@@ -121,6 +123,8 @@ def _of_refresh_token(
     if found is None or not found.holds(known.now) or found.family.authorized.client_id != caller.id:
         return INACTIVE
     authorized = found.family.authorized
+    if not _could_refresh(authorized, caller, known.now):
+        return INACTIVE
     return {
         "active": True,
         "iss": known.services.issuer,
@@ -130,3 +134,15 @@ def _of_refresh_token(
         "exp": found.family.expires_at,
         **({"authorization_details": list(authorized.carried.details)} if authorized.carried else {}),
     }
+
+
+def _could_refresh(authorized: Authorized, caller: Client, now: float) -> bool:
+    """Whether any refresh would be granted: none is with an attestation that is too old."""
+    if "refresh_token" not in caller.grants or caller.scopes.isdisjoint(authorized.scopes):
+        return False
+    carried = authorized.carried
+    attestation = of_type(carried.details, ATTESTATION_TYPE) if carried else None
+    if carried is None or attestation is None:
+        return True
+    made_at: int = attestation.get("toa", carried.carrier_iat)
+    return int(now) < made_at + MAX_AGE

@@ -8,37 +8,31 @@ from tillit.attestation.registers import RegisterUnavailable
 from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.access_token import access_token_claims
 from tillit.protocol.errors import OAuthError, invalid_grant
-from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
+from tillit_server.issuer.apis import Api
 from tillit_server.issuer.attesting import Attested, register_away
+from tillit_server.issuer.claims import (
+    ASSURANCE_LEVEL,
+    ATTESTATION_CLAIM,
+    CLAIMS_OF_SCOPE,
+    CLIENT_NAME,
+    CLIENT_TENANCY,
+    ESTABLISHED_BY,
+    HPR_NUMBER,
+    JOURNAL_ID,
+    ORGNR_CHILD,
+    ORGNR_PARENT,
+    ORGNR_SUPPLIER,
+    PID,
+    PID_PSEUDONYM,
+    RULE_PACK,
+    SECURITY_LEVEL,
+)
 from tillit_server.issuer.clients import Client
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.target import Target
 from tillit_server.issuer.users import User, subject_of
 
-CLIENT_NAME = "helseid://claims/client/client_name"
-CLIENT_TENANCY = "helseid://claims/client/client_tenancy"
-ORGNR_PARENT = "helseid://claims/client/claims/orgnr_parent"
-ORGNR_CHILD = "helseid://claims/client/claims/orgnr_child"
-ORGNR_SUPPLIER = "helseid://claims/client/claims/orgnr_supplier"
-JOURNAL_ID = "nhn:sfm:journal_id"
-ATTESTATION_CLAIM = ATTESTATION_SCOPE
-ESTABLISHED_BY = "practitioner_established_by"
-RULE_PACK = "rule_pack_version"
-PID = "helseid://claims/identity/pid"
-PID_PSEUDONYM = "helseid://claims/identity/pid_pseudonym"
-SECURITY_LEVEL = "helseid://claims/identity/security_level"
-ASSURANCE_LEVEL = "helseid://claims/identity/assurance_level"
-HPR_NUMBER = "helseid://claims/hpr/hpr_number"
-
-CLAIMS_OF_SCOPE = {
-    "profile": ("name", "given_name", "middle_name", "family_name"),
-    "helseid://scopes/identity/pid": (PID,),
-    "helseid://scopes/identity/pid_pseudonym": (PID_PSEUDONYM,),
-    "helseid://scopes/identity/security_level": (SECURITY_LEVEL,),
-    "helseid://scopes/identity/assurance_level": (ASSURANCE_LEVEL,),
-    "helseid://scopes/hpr/hpr_number": (HPR_NUMBER,),
-}
 _ASSURANCE = {"2": "low", "3": "substantial", "4": "high"}
 
 
