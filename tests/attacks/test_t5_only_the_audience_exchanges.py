@@ -25,6 +25,8 @@ from support.redeeming import (
 from support.service import PHR, PHR_DOCUMENT
 from support.tokens import compact
 from tillit.protocol.access_token import access_token_claims
+from tillit_server.issuer.apis import IDENTITY_SCOPES
+from tillit_server.issuer.claims import CLAIMS_OF_SCOPE
 
 WARD_PATIENT = "example:ward/patient"
 ATTESTED = "nhn:tillitsrammeverk:parameters"
@@ -283,6 +285,27 @@ def test_t5_scope_never_grows(asked: set[str], backstage: Backstage, ehr: SwiftE
         assert set(scopes) <= asked & {PHR, WARD, WARD_PATIENT}
     else:
         assert answer.error in {"invalid_scope", "invalid_target"}
+
+
+def test_t5_what_is_known_of_the_person_never_widens(backstage: Backstage, ehr: SwiftEhr):
+    """No identity scope comes through an exchange, nor a claim that the new API gives nobody after a login."""
+    identity = [scope for scope in EVERYTHING if scope in IDENTITY_SCOPES]
+    actor = api(backstage, scopes=[PHR, WARD, *identity])
+    token = sent(backstage, ehr)
+    for scope in identity:
+        refused(exchange(actor, token, scope=f"{scope} {WARD}"), "invalid_scope")
+    for audience, scope in (("example:ward", WARD), ("nhn:phr", PHR)):
+        body = good(exchange(actor, token, scope=scope))
+        after = claims_of(body["access_token"])
+        registered = backstage.services.apis.by_audience[audience].claims
+        about_the_person = {claim for claims in CLAIMS_OF_SCOPE.values() for claim in claims}
+        assert after["scope"] == [scope]
+        assert set(after) & about_the_person == registered & about_the_person
+        assert not {"id_token", "refresh_token"} & set(body)
+    assert "helseid://claims/identity/pid" not in claims_of(
+        good(exchange(actor, token, scope=WARD))["access_token"]
+    )
+    assert after["helseid://claims/identity/pid"] == claims_of(token)["helseid://claims/identity/pid"]
 
 
 def test_t5_who_acts_cannot_attest(backstage: Backstage, ehr: SwiftEhr, source: SwiftEhr):
