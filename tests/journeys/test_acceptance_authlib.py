@@ -175,7 +175,7 @@ def test_authlib_alone_is_a_legacy_client(backstage: Backstage):
     """Authlib with nothing added logs in from the address, and asks userinfo with its Bearer token."""
     client = WithLogin(backstage, profile="legacy")
     with client.session as session:
-        back = ForeignBrowser().open(client.asked("openid profile"), REDIRECT_URI)
+        back = ForeignBrowser().open(client.asked(f"openid profile {WARD_LIST}"), REDIRECT_URI)
         client.authenticate(client.metadata["token_endpoint"])
         token = session.fetch_token(
             client.metadata["token_endpoint"],

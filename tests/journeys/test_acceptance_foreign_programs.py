@@ -151,7 +151,7 @@ def test_14_go_logs_in_from_the_address(place: str, request: pytest.FixtureReque
     members = LOGIN | {"profile": "legacy", "id_token_signed_response_alg": "RS256"}
     client = Foreign(backstage, tmp_path, "PS256", **members)
     browser = ForeignBrowser(trusts=os.environ.get(TRUST))
-    scope = "openid profile"  # a Bearer token for the ward would not open userinfo
+    scope = f"openid profile {WARD_LIST}"
     with running([*program, *client.arguments("login", scope, REDIRECT_URI, AFTER_LOGOUT)]) as go:
         go.tell(browser.open(go.heard("authorize")["url"], REDIRECT_URI))
         token = go.heard("token")

@@ -117,18 +117,9 @@ def test_the_scheme_is_compared_without_case(scheme: str, granted: Granted):
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_a_token_that_is_not_bound_is_a_bearer_token(scheme: str, granted: Granted):
     """A legacy client's token needs no proof, and must not pretend to be bound."""
-    token = granted.access_token(bound=False, audience=granted.behind.service.issuer)
+    token = granted.access_token(bound=False)
     assert granted.userinfo(token, scheme=scheme, proof=None).status == 200
     refused(granted.userinfo(token, scheme="DPoP"), 401, "invalid_token")
-
-
-@pytest.mark.parametrize("audience", ["nhn:phr", "example:ward"])
-def test_a_bearer_token_for_an_api_does_not_tell_the_api_who_logged_in(audience: str, granted: Granted):
-    """The API that is sent an unbound token could use it here; a bound one only its client can."""
-    token = granted.access_token(bound=False, audience=audience)
-    refused(granted.userinfo(token, scheme="Bearer", proof=None), 401, "invalid_token")
-    refused(form(granted, f"access_token={token}"), 401, "invalid_token")
-    assert granted.userinfo(granted.access_token(audience=audience)).status == 200
 
 
 def form(granted: Granted, body: str, **headers: str) -> Answer:
@@ -140,7 +131,7 @@ def form(granted: Granted, body: str, **headers: str) -> Answer:
 
 def test_a_bearer_token_may_come_in_the_form(granted: Granted):
     """RFC 6750 §2.2, for tokens that are not bound; a bound one is refused there."""
-    token = granted.access_token(bound=False, audience=granted.behind.service.issuer)
+    token = granted.access_token(bound=False)
     assert form(granted, f"access_token={token}").json["sub"] == granted.subject
     assert form(granted, f"access_token={token}", Authorization=f"Bearer {token}").status == 400
     assert form(granted, f"access_token={token}&access_token={token}").status == 400

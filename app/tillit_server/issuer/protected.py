@@ -73,7 +73,6 @@ def own_token(known: Access) -> OwnToken:
     try:
         access = verify_access_token(presented.unverified_token, known.services, known.now)
         _require_shown_as_it_is(access, by_key=by_key)
-        _require_not_of_an_api(access, known.services)
         return require_live(access, known.services)
     except Rejected as rejected:
         raise _challenged(
@@ -87,12 +86,6 @@ def own_token(known: Access) -> OwnToken:
 def _require_shown_as_it_is(access: AccessToken, *, by_key: bool) -> None:
     if by_key != (access.jkt is not None):
         raise Rejected("not bound to a key" if by_key else "bound to a key, shown as Bearer", "payload.cnf")
-
-
-def _require_not_of_an_api(access: AccessToken, services: Services) -> None:
-    """Without a key, whoever was sent a token could use it here: each API that a Bearer token is for."""
-    if access.jkt is None and access.audience != services.issuer:
-        raise Rejected("for another audience and not bound to a key", "payload.aud", found=access.audience)
 
 
 def bound_proof(known: Access) -> Proof | None:
