@@ -274,14 +274,3 @@ def test_a_broken_configuration_does_not_take_the_service_down(tmp_path: Path):
         assert service.serves()
         assert len(service.worker_pids()) == service.workers
         assert "Traceback" not in service.log()
-
-
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="a policy of Linux")
-@ONE_SERVICE
-def test_what_arrives_does_not_interrupt_the_request_at_work(mortal: Mortal):
-    """Every thread of a worker that was asked something is scheduled in batches."""
-    assert mortal.serves()
-    for worker in mortal.worker_pids():
-        threads = [int(entry.name) for entry in Path(f"/proc/{worker}/task").iterdir()]
-        assert threads
-        assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_BATCH}

@@ -119,7 +119,6 @@ def _load(settings: Settings, ready: Semaphore) -> Door:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopped_while_loading)
     set_up_logging()
-    _let_requests_finish()
     try:
         installation = build(settings, worker=True)
     except UNUSABLE as error:
@@ -136,15 +135,6 @@ def _load(settings: Settings, ready: Semaphore) -> Door:
     gc.set_threshold(*GC_THRESHOLDS)
     ready.release()
     return door
-
-
-def _let_requests_finish() -> None:
-    """What arrives does not interrupt the request at work: half as many switches between threads.
-
-    Every thread started from here on inherits it. Linux only, and a sandbox may forbid it.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _stopped_while_loading(number: int, frame: object) -> None:
