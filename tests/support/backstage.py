@@ -127,7 +127,12 @@ class Timeline:
         """Set the clock to an instant far from all others, and give it."""
         self._latest += self.STEP
         self.service.set_clock(self._latest)
+        # Secrets for nonces live for a day, and a worker hears of a new one a moment later than the other.
+        assert eventually(lambda: len({self._asking().nonce() for _ in range(8)}) == 1)
         return self._latest
+
+    def _asking(self) -> SwiftEhr:
+        return SwiftEhr(self.service, self.ehr.client_id, self.ehr.key, self.ehr.dpop_key)
 
     def at(self, instant: float) -> None:
         """Set the clock, within the two hours of a moment."""
