@@ -47,7 +47,7 @@ def proof(granted: Granted, method: str, path: str, token: str | None, **more: o
     """A proof for a route."""
     key = more.pop("key", granted.ehr.dpop_key)
     given = {"now": granted.behind.service.now(), "access_token": token, **more}
-    return make_proof(key, method, granted.behind.service.issuer + path, **given)  # type: ignore[arg-type]
+    return make_proof(key, method, granted.behind.service.issuer + path, **given)
 
 
 @pytest.fixture(scope="module")

@@ -48,8 +48,8 @@ class Forge:
             page = Visitor(self.granted.behind.service).open(
                 f"{self.granted.behind.service.issuer}/connect/endsession?id_token_hint={token}"
             )
-            assert page.status in {200, 400}, page  # type: ignore[union-attr]
-            return bool(page.status == 200)  # type: ignore[union-attr]
+            assert page.status in {200, 400}, page
+            return bool(page.status == 200)
         if intake == INTROSPECTION:
             answer = introspect(self.granted.ehr, token)
             assert answer.status == 200

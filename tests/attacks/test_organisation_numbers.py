@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "no prefix": (MANY, organisation("310000019"), MALFORMED, "HID-1007"),
     "Swedish": (MANY, organisation("SE:ORGNR:310000019"), MALFORMED, "HID-1007"),
     "three parts": (MANY, organisation("NO:ORGNR:310000019:311540025:310000027"), MALFORMED, "HID-1007"),
-    "other type": (ONE, organisation("311540025", SINGLE, "XXX"), MALFORMED, "HID-1007"),
+    "other type": (ONE, organisation("311540025", SINGLE, "AVD"), MALFORMED, "HID-1007"),
     "number": (ONE, organisation(311540025, SINGLE), MALFORMED, "HID-1007"),
     "no identifier": (ONE, {"type": "helseid_authorization"}, MALFORMED, "HID-1007"),
     "array": (

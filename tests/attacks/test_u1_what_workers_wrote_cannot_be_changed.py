@@ -52,7 +52,7 @@ def first_flaw(place: Path, backstage: Backstage) -> tuple[int, int] | None:
     """Slot and number of the first bad entry, or None."""
     readers = Readers(place, 1.0)
     try:
-        journal = SqliteJournal(None, None, readers)  # type: ignore[arg-type]
+        journal = SqliteJournal(None, None, readers)
         report = verify(journal, chain_secret(backstage.installation.audit_secret))
     finally:
         readers.close()

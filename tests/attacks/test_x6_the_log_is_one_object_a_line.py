@@ -66,14 +66,14 @@ def test_x6_what_nobody_caught_is_an_id(capfd: pytest.CaptureFixture[str]):
         raise RuntimeError("canary 05825031016")
 
     started: list[tuple[str, list[tuple[str, str]]]] = []
-    door = Door(broken, places=1, judged=())  # type: ignore[arg-type]
-    answers = list(door({"REQUEST_METHOD": "GET"}, lambda *args: started.append(args)))  # type: ignore[arg-type]
+    door = Door(broken, places=1, judged=())
+    answers = list(door({"REQUEST_METHOD": "GET"}, lambda *args: started.append(args)))
     body = json.loads(b"".join(answers))
     assert started[0][0].startswith("500 ")
     assert body.keys() == {"error", "error_id"}
     assert dict(started[0][1])["Cache-Control"] == "no-store"
     # The place is given back: the next request is answered too.
-    assert list(door({"REQUEST_METHOD": "POST"}, lambda *args: started.append(args)))  # type: ignore[arg-type]
+    assert list(door({"REQUEST_METHOD": "POST"}, lambda *args: started.append(args)))
     assert len(started) == 2
 
 

@@ -39,7 +39,7 @@ def test_attestations_cannot_be_changed():
     """What was judged is what is issued."""
     attestation = Attestation(Practitioner(), CareRelationship(), (), toa=1)
     with pytest.raises(AttributeError):
-        attestation.toa = 2  # type: ignore[misc]
+        attestation.toa = 2
 
 
 def test_where_toa_came_from_does_not_make_two_attestations_differ():

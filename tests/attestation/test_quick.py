@@ -39,10 +39,10 @@ class Named:
 @pytest.mark.parametrize("given", [("a",), ("a", 1), ("a", 1, [3])])
 def test_members_are_as_dataclass_would_set_them(given: tuple[object, ...]) -> None:
     """Arguments and defaults reach the same members, and no two objects share a made default."""
-    plain, quickly = Plain(*given), Quick(*given)  # type: ignore[arg-type]
+    plain, quickly = Plain(*given), Quick(*given)
     assert (plain.first, plain.second, plain.third) == (quickly.first, quickly.second, quickly.third)
     assert Quick("a").third is not Quick("a").third
-    assert quickly == Quick(*given)  # type: ignore[arg-type]
+    assert quickly == Quick(*given)
     assert type(quickly) is Quick
 
 
@@ -61,7 +61,7 @@ def test_it_stays_frozen_and_replaceable() -> None:
 
 def test_wrong_arguments_are_refused_as_ever() -> None:
     """Missing, unknown and unnamed arguments raise `TypeError`."""
-    for wrong in (Quick, partial(Quick, "a", fourth=4), partial(Named, "one", 2)):  # type: ignore[call-arg]
+    for wrong in (Quick, partial(Quick, "a", fourth=4), partial(Named, "one", 2)):
         with pytest.raises(TypeError):
-            wrong()  # type: ignore[call-arg]
+            wrong()
     assert Named(second=1).first == "one"

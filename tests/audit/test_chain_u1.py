@@ -68,7 +68,7 @@ LINES = {entries[0].slot: checkpoint_of(entries) for entries in THOUSAND}
 def judge(entries: Sequence[JournalEntry], line: str | None, secret: bytes = SECRET) -> Report:
     """Our verdict; the independent verifier must agree."""
     known = known_heads([read_checkpoint(line, checkpoint_secret(AUDIT_SECRET))]) if line else None
-    journal: Journal = Shelf(entries)  # type: ignore[assignment]
+    journal: Journal = Shelf(entries)
     report = verify(journal, secret, known=known)
     if secret == SECRET and random.random() < 0.1:
         rows = [(e.slot, e.seq, e.public, e.sealed, e.link) for e in entries]

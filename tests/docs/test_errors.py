@@ -41,7 +41,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
 
 def _literal(node: ast.expr) -> Iterator[str]:
     if isinstance(node, ast.JoinedStr) and node.values:
-        node = node.values[0]  # type: ignore[assignment]
+        node = node.values[0]
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield node.value
 

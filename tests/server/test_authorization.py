@@ -310,7 +310,7 @@ def test_every_login_has_a_session_of_its_own(reception: Reception, ehr: LoginEh
     assert find_session(second, services, time) is not None
     (entry,) = reception.backstage.entries(
         "issuer.user.logged_in", sid=find_session(second, services, time).sid
-    )  # type: ignore[union-attr]
+    )
     assert entry.public["replaced"]
 
 

@@ -85,7 +85,7 @@ def test_a_request_object_is_merged_with_the_query(inside: Any, old: RelyingPart
     again = Visitor(old.service).open(url)
     assert isinstance(again, Page)
     page = Visitor(old.service)
-    shown = page.submit(page.open(url), "other", number="14857527039", level="level4")  # type: ignore[arg-type]
+    shown = page.submit(page.open(url), "other", number="14857527039", level="level4")
     shown = page.submit(shown) if isinstance(shown, Page) and shown.status == 200 else shown
     assert isinstance(shown, Page)
     assert (shown.status, shown.error) == (400, "invalid_request")
@@ -97,7 +97,7 @@ def test_a_denial_spends_a_request_object_too(old: RelyingParty):
     url = address(old, **parameters, request=old.request_object(**parameters))
     assert Visitor(old.service).log_in(url, cancel=True).error == "access_denied"
     late = Visitor(old.service)
-    page = late.submit(late.open(url), "leave", cancel="yes")  # type: ignore[arg-type]
+    page = late.submit(late.open(url), "leave", cancel="yes")
     assert isinstance(page, Page)
     assert (page.status, page.error) == (400, "invalid_request")
 
@@ -170,7 +170,7 @@ def test_strangers_who_give_up_fill_no_audit(old: RelyingParty, reception: Recep
     for _ in range(3):
         visitor = Visitor(old.service)
         page = visitor.open(url)
-        assert visitor.submit(page, "leave", cancel="yes").error == "access_denied"  # type: ignore[arg-type, union-attr]
+        assert visitor.submit(page, "leave", cancel="yes").error == "access_denied"
         assert isinstance(visitor.open(visitor.seen[-1].url), Page)
     assert refusals(reception, old) == 0
 

@@ -274,5 +274,5 @@ class KeyLife(RuleBasedStateMachine):
 KeyLife.TestCase.settings = settings(max_examples=40, stateful_step_count=50, deadline=None)
 
 
-class TestKeyLife(KeyLife.TestCase):  # type: ignore[misc, name-defined]
+class TestKeyLife(KeyLife.TestCase):
     """2,000 moves: the promises above hold in every order of events."""

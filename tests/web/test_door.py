@@ -51,7 +51,7 @@ def asking(door: Door, environ: dict[str, Any]) -> threading.Thread:
 def test_what_is_judged_waits_for_a_place(environ: dict[str, Any], waits: bool):
     """The path decides, and nothing that a stranger adds: pages are answered beside what is judged."""
     app = Slow()
-    door = Door(app, places=1, judged=(JUDGED,))  # type: ignore[arg-type]
+    door = Door(app, places=1, judged=(JUDGED,))
     first = asking(door, FORM)
     assert app.entered.acquire(timeout=10)
     second = asking(door, environ)
@@ -65,7 +65,7 @@ def test_what_is_judged_waits_for_a_place(environ: dict[str, Any], waits: bool):
 def test_pages_never_wait_for_each_other():
     """Any number of them may wait for an identity provider, and the one place is still free."""
     app = Slow()
-    door = Door(app, places=1, judged=(JUDGED,))  # type: ignore[arg-type]
+    door = Door(app, places=1, judged=(JUDGED,))
     threads = [asking(door, {**PAGE, **FORM}) for _ in range(20)]
     threads.append(asking(door, FORM))
     for _ in threads:

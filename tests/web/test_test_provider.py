@@ -211,7 +211,7 @@ def test_it_refuses_a_public_address(tmp_path: Path, host: str) -> None:
             keys=tmp_path,
             callback="https://x",
             practitioners=(),
-            store=None,  # type: ignore[arg-type]
+            store=None,
             clock=lambda: 0.0,
         )
 

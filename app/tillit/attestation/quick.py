@@ -5,7 +5,7 @@ member, and that was a third of the work of reading an attestation.
 """
 
 from dataclasses import MISSING, Field, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ def quick(kind: type[T]) -> type[T]:
     guard against setting them; from then on it is as frozen as before. For classes without a base, a
     `__post_init__` or members that are not arguments.
     """
-    members = fields(kind)  # type: ignore[arg-type]  # a dataclass, which `type[T]` cannot say
+    members = fields(cast("Any", kind))  # a dataclass, which `type[T]` cannot say
     unguarded = type(kind.__name__, (), {"__slots__": tuple(member.name for member in members)})
     known: dict[str, Any] = {
         "_become": vars(object)["__class__"].__set__,
@@ -41,7 +41,7 @@ def quick(kind: type[T]) -> type[T]:
     lines.append("self.__class__ = _kind")
     source = f"def __init__({', '.join(arguments)}):\n  " + "\n  ".join(lines)
     exec(source, known)  # noqa: S102 - as `dataclass` itself does; nothing in it comes from outside
-    kind.__init__ = known["__init__"]  # type: ignore[method-assign]
+    type.__setattr__(kind, "__init__", known["__init__"])
     return kind
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tillit_server.cli.installation import installation_options, opened, operator_options
-from tillit_server.cli.keys_signed import Instant, NamesKey, resolve, tokens_signed
+from tillit_server.cli.keys_signed import NamesKey, instant, resolve, tokens_signed
 from tillit_server.cli.output import UNREADABLE, fail, output_option, print_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def change_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @change_options
 @click.option("--alg", default="ES256", show_default=True, help="Of which algorithm.")
-@click.option("--at", type=Instant(), default=None, help="When; else as soon as the announcement is over.")
+@click.option("--at", type=instant, default=None, help="When; else as soon as the announcement is over.")
 def rotate(file: Path | None, data: Path | None, alg: str, at: int | None, **how: Any) -> None:
     """Bring the announced standby into use, and announce the next one. No token fails."""
     from tillit_server.signing.key_moves import Rotate, standby_of
@@ -72,7 +72,7 @@ def announce(file: Path | None, data: Path | None, alg: str, **how: Any) -> None
 @click.argument("kid")
 @change_options
 @click.option("--now", "at_once", is_flag=True, help="It was stolen: end it at once, on every host.")
-@click.option("--since", type=Instant(), default=None, help="Also list what it has signed since then.")
+@click.option("--since", type=instant, default=None, help="Also list what it has signed since then.")
 def revoke(
     kid: str,
     file: Path | None,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,24 +24,20 @@ _HYPHENED = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_-]{4,}|-[A-Za-z0-9_-]{42}", re.
 _MARK = "kid:"
 
 
-class Instant(click.ParamType):  # type: ignore[type-arg]  # generic in new releases of click only
-    """A day (its first moment, UTC) or an instant with its offset, as Unix seconds."""
+def instant(value: str) -> int:
+    """A day (its first moment, UTC) or an instant with its offset, as Unix seconds.
 
-    name = "instant"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the value; refuses a time without an offset, for nobody knows whose noon it is."""
-        if isinstance(value, int):
-            return value
-        try:
-            found = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail("2026-11-23 or 2026-11-23T12:00:00Z needed", param, ctx)
-        if found.tzinfo is None:
-            if len(value) > len("2026-11-23"):
-                self.fail("a time needs its offset, such as 2026-11-23T12:00:00Z or …+01:00", param, ctx)
-            found = found.replace(tzinfo=UTC)
-        return int(found.timestamp())
+    Raises ``click.BadParameter``, also for a time without an offset: nobody knows whose noon it is.
+    """
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter("2026-11-23 or 2026-11-23T12:00:00Z needed") from None
+    if found.tzinfo is None:
+        if len(value) > len("2026-11-23"):
+            raise click.BadParameter("a time needs its offset, such as 2026-11-23T12:00:00Z or …+01:00")
+        found = found.replace(tzinfo=UTC)
+    return int(found.timestamp())
 
 
 class NamesKey(click.Command):
@@ -55,7 +51,7 @@ class NamesKey(click.Command):
 @click.command(cls=NamesKey)
 @click.argument("kid")
 @installation_options
-@click.option("--since", type=Instant(), required=True, help="A day, or an instant with its offset.")
+@click.option("--since", type=instant, required=True, help="A day, or an instant with its offset.")
 @operator_options
 @output_option
 def signed(

@@ -4,6 +4,7 @@ The order is the one certification runs expect: the envelope of a request object
 would go, then what the request says. Whoever has no trustworthy redirect URI yet is not sent anywhere.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from tillit.protocol.authorization_request import AuthorizationRequest, read_authorization_request
@@ -21,7 +22,7 @@ GRANT = "authorization_code"
 MISSING_PKCE = "missing_pkce"
 
 
-class AuthorizationFacts(Facts):
+class AuthorizationFacts(Facts, ABC):
     """What is known about an authorization request; each fact is set by the step of its name.
 
     ``form``: the parameters as they came, each once; ``sent_resources``: the one that may repeat.
@@ -37,9 +38,9 @@ class AuthorizationFacts(Facts):
     accepted_details: CarriedDetails | None
 
     @property
+    @abstractmethod
     def client(self) -> Client:
         """Who asks; how that is known differs between PAR and the front channel."""
-        raise NotImplementedError
 
 
 def allowed_to_ask(known: AuthorizationFacts) -> None:
