@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from support.service import TILLIT, clean_environment
 from support.starting import Setup, make
 from tillit_server.cli.commands import tillit
-from tillit_server.cli.keys_signed import Instant, NamesKey
+from tillit_server.cli.keys_signed import NamesKey, instant
 
 DAY = 86_400
 LATER = "+2592000"
@@ -155,13 +155,13 @@ def test_the_schedule_says_what_comes_and_draws_it(desk: Desk, tmp_path: Path):
 def test_an_instant_without_its_offset_is_refused(text: str):
     """Nobody knows whose noon is meant."""
     with pytest.raises(Exception, match=r"needed|offset"):
-        Instant().convert(text, None, None)
+        instant(text)
 
 
 def test_instants_are_read_with_their_offset():
     """A day is its first moment in UTC."""
-    assert Instant().convert("2026-11-23", None, None) == 1_795_392_000
-    assert Instant().convert("2026-11-23T01:00:00+01:00", None, None) == 1_795_392_000
+    assert instant("2026-11-23") == 1_795_392_000
+    assert instant("2026-11-23T01:00:00+01:00") == 1_795_392_000
 
 
 @pytest.mark.parametrize("kid", ["-hG_9a", "--" + "a" * 41, "-" + "Z" * 42])

@@ -17,12 +17,13 @@ START = 1_795_000_000.25
 
 @dataclass
 class MemoryRecords:
-    """Records in memory, with compare-and-swap, a fault switch, and a hook that runs before each put."""
+    """Records in memory, with compare-and-swap, a fault switch, and hooks around the next put and get."""
 
     rows: dict[tuple[str, str], Record] = field(default_factory=dict)
     down: bool = False
     gets: int = 0
     before_put: Callable[[], None] | None = None
+    after_get: Callable[[], None] | None = None
 
     def get(self, kind: str, key: str) -> Record | None:
         """What was put last."""
@@ -30,6 +31,9 @@ class MemoryRecords:
         if self.down:
             raise StorageUnavailable("the store is down")
         row = self.rows.get((kind, key))
+        if self.after_get:
+            hook, self.after_get = self.after_get, None
+            hook()
         return None if row is None else Record(orjson.loads(orjson.dumps(row.value)), row.version)
 
     def put(self, kind: str, key: str, value: Any, *, expect: int | None = None) -> int:

@@ -16,18 +16,18 @@ def guard(tmp_path: Path) -> Guard:
 
 def test_a_host_that_has_seen_nothing_accepts_everything(guard: Guard) -> None:
     """A new host trusts what it finds."""
-    guard.require("signing", 0, "")
-    guard.require("signing", 7, "x")
+    guard.mark("signing").require(0, "")
+    guard.mark("signing").require(7, "x")
 
 
 def test_only_newer_or_the_same_is_accepted(guard: Guard) -> None:
     """Older, gone, or the same number with other content is a rollback; both epochs are told."""
     guard.raise_to("signing", 5, "x")
-    guard.require("signing", 5, "x")
-    guard.require("signing", 6, "y")
+    guard.mark("signing").require(5, "x")
+    guard.mark("signing").require(6, "y")
     for epoch, digest in ((5, "y"), (4, "x"), (0, "")):
         with pytest.raises(RolledBack) as refused:
-            guard.require("signing", epoch, digest)
+            guard.mark("signing").require(epoch, digest)
         assert (refused.value.expected, refused.value.found) == (5, epoch)
 
 
@@ -36,15 +36,15 @@ def test_the_guard_never_goes_down(guard: Guard) -> None:
     guard.raise_to("signing", 5, "x")
     guard.raise_to("signing", 4, "w")
     with pytest.raises(RolledBack):
-        guard.require("signing", 4, "w")
+        guard.mark("signing").require(4, "w")
 
 
 def test_the_rings_are_guarded_apart(guard: Guard) -> None:
     """The epoch of one ring says nothing about the other."""
     guard.raise_to("signing", 5, "x")
     guard.raise_to("secrets", 2, "y")
-    guard.require("secrets", 2, "y")
-    guard.require("signing", 5, "x")
+    guard.mark("secrets").require(2, "y")
+    guard.mark("signing").require(5, "x")
 
 
 def test_a_guard_moved_by_hand_is_refused(guard: Guard, tmp_path: Path) -> None:
@@ -53,4 +53,4 @@ def test_a_guard_moved_by_hand_is_refused(guard: Guard, tmp_path: Path) -> None:
     path = tmp_path / "ring.guard"
     path.write_bytes(path.read_bytes().replace(b"15", b"5"))
     with pytest.raises(CustodyError, match="damaged"):
-        guard.require("signing", 5, "x")
+        guard.mark("signing").require(5, "x")

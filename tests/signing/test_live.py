@@ -59,6 +59,23 @@ def test_the_first_process_founds_and_the_second_reads(process, changes: list) -
     assert changes == [("counted", "1", "n", 1)]
 
 
+def test_another_process_changes_it_in_the_middle_of_a_look(process, records, clock, ticks):
+    """What was read a moment before somebody else changed it is not taken for a restored backup."""
+    slow, quick = process(), process()
+    for now in (200.0, 300.0, 400.0):
+        clock.now = now
+        ticks.pass_(1.5)
+        records.after_get = quick.fresh
+        assert slow.fresh()[-1] == now // 100
+        assert records.after_get is None
+        ticks.pass_(1.5)
+        # A third process starts while the ring is changed for the second time since it began to look.
+        clock.now = now + 50
+        records.after_get = lambda: quick.change(lambda ring, _now: ([*ring, ring[-1]], ()))
+        assert process().fresh()[-1] == now // 100
+        assert records.after_get is None
+
+
 def test_the_loser_of_a_race_takes_the_winners_ring(process, records, changes: list, clock, ticks) -> None:
     """Two processes decide in the same moment: one write counts, the other process reads it."""
     slow = process()

@@ -45,6 +45,10 @@ class SwiftEhr(Ehr):
             self._nonce, self._asked_at = super().nonce(), now
         return self._nonce
 
+    def forget_nonce(self) -> None:
+        """Ask for a new one before the next request."""
+        self._nonce = None
+
 
 class Backstage:
     """What an operator of the same installation can do and see, without a command for each step."""

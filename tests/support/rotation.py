@@ -76,9 +76,11 @@ class Rotations:
             with asking:
                 answer = ehr.token(details=None, scope=SELF_SERVICE)
                 if answer.status != 200:
-                    # A day passes in an instant here, and a worker that has not looked at the ring since then
-                    # says that it cannot sign yet.
-                    self.counts["asked again" if answer.status == 503 else "tokens refused"] += 1
+                    # Minutes pass in an instant here: a worker that has not looked at the rings since then
+                    # says that it cannot sign yet, or does not know the secret behind another's nonce.
+                    again = answer.status == 503 or answer.error == "use_dpop_nonce"
+                    self.counts["asked again" if again else f"tokens refused: {answer.error}"] += 1
+                    ehr.forget_nonce()
                     continue
                 token = answer.json["access_token"]
                 parsed = read_jws(token)

@@ -10,7 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,24 @@ def run_cli(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess
     return done
 
 
+class _Reads(HTTPConnection):
+    """A connection on which the server may answer before it has read the body, and hang up."""
+
+    def send(self, data: Any) -> None:
+        """Send, and let a server that has heard enough be read."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().send(data)
+
+
+class _ReadsHandler(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+        """Open plain HTTP by such a connection."""
+        return self.do_open(_Reads, req)
+
+
+_OPENER = urllib.request.build_opener(_ReadsHandler)
+
+
 def http(
     method: str,
     url: str,
@@ -178,7 +197,7 @@ def http(
     """One HTTP request with nothing clever about it: status, headers, body."""
     request = urllib.request.Request(url, data=body, method=method, headers=dict(headers or {}))
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with _OPENER.open(request, timeout=timeout) as response:
             return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:

@@ -10,7 +10,6 @@ from tillit_server.signing.files import CustodyError
 from tillit_server.signing.key_moves import honest_from, instant, standby_of
 from tillit_server.signing.key_plan import KeyPlan
 from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, active_key
-from tillit_server.signing.live import KIND
 from tillit_server.signing.secrets import SecretPlan
 from tillit_server.storage.ports import Records, StorageUnavailable
 
@@ -54,11 +53,10 @@ def _opened(
     records: Records, custody: Custody, plan: KeyPlan | SecretPlan
 ) -> tuple[int, Any, float] | Finding:
     try:
-        record = records.get(KIND, plan.name)
-        if record is None:
-            custody.guard.require(plan.name, 0, "")
+        found = Envelope(plan.name, custody).fetch(records)
+        if found is None:
             return Finding("look", f"{plan.name} ring", "not made yet: the first start makes it")
-        opened = Envelope(plan.name, custody).unwrap(record.value)
+        record, opened = found
         written_at: float = record.value["written_at"]
         return opened.epoch, plan.from_json(opened.body), written_at
     except (CustodyError, StorageUnavailable) as error:

@@ -11,8 +11,10 @@ import orjson
 
 from tillit_server.signing.custody import Custody
 from tillit_server.signing.files import CustodyError
-from tillit_server.storage.ports import Json
+from tillit_server.storage.ports import Json, Record, Records
 
+KIND = "ring"
+"""The kind of these records. Their secrets are sealed by the custodian; the store keeps them as given."""
 _VERSION = 1
 
 
@@ -45,7 +47,7 @@ class Envelope:
         return {**document, "mac": self._mac(document)}
 
     def unwrap(self, value: Json) -> Opened:
-        """Open a document and compare it with the rollback guard. Raises ``CustodyError`` with one line."""
+        """Open a document. Raises ``CustodyError`` with one line."""
         damaged = CustodyError(f"the {self._ring} ring in the store is damaged")
         try:
             document = dict(value)
@@ -61,11 +63,24 @@ class Envelope:
                 )
             if not hmac.compare_digest(mac, self._mac(document)):
                 raise damaged
-            opened = Opened(document["epoch"], mac, document["body"])
+            return Opened(document["epoch"], mac, document["body"])
         except (ValueError, TypeError, KeyError):
             raise damaged from None
-        self._custody.guard.require(self._ring, opened.epoch, mac)
-        return opened
+
+    def fetch(self, records: Records) -> tuple[Record, Opened] | None:
+        """Read the ring and compare it with the rollback guard; None if it was never made.
+
+        Raises ``CustodyError`` with one line, ``RolledBack``, ``StorageUnavailable``.
+        """
+        # The mark comes before the record: another process may be writing both at this moment.
+        mark = self._custody.guard.mark(self._ring)
+        record = records.get(KIND, self._ring)
+        if record is None:
+            mark.require(0, "")
+            return None
+        opened = self.unwrap(record.value)
+        mark.require(opened.epoch, opened.mac)
+        return record, opened
 
     def _mac(self, document: Json) -> str:
         text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)

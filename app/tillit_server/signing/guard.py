@@ -7,6 +7,7 @@ would be made beside the ones that verifiers know. The file lies outside the sto
 
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,33 @@ class RolledBack(CustodyError):  # noqa: N818  (a state of the store, not a faul
         self.found = found
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest epoch of a ring that this host has seen, and its MAC; epoch 0 is none."""
+
+    ring: str
+    epoch: int
+    digest: str
+    path: Path
+
+    def require(self, epoch: int, digest: str) -> None:
+        """Raise ``RolledBack`` if ``epoch`` is older than seen, or the same with other content.
+
+        Epoch 0 stands for: there is no ring.
+        """
+        if epoch > self.epoch or (epoch, digest) == (self.epoch, self.digest) or self.epoch == 0:
+            return
+        found = f"is at epoch {epoch}" if epoch else "is gone from the store"
+        if epoch == self.epoch:
+            found = f"differs from the one of the same epoch {epoch}"
+        raise RolledBack(
+            f"the {self.ring} ring {found}, but this host has seen epoch {self.epoch}: "
+            f"was a backup restored? If that is meant, remove {self.path}",
+            expected=self.epoch,
+            found=epoch,
+        )
+
+
 class Guard:
     """Compares a ring's epoch (a counter, one higher with each change) with the newest one seen."""
 
@@ -38,23 +66,9 @@ class Guard:
         self._path = directory / GUARD_FILE
         self._authenticate = authenticate
 
-    def require(self, ring: str, epoch: int, digest: str) -> None:
-        """Raise ``RolledBack`` if ``epoch`` is older than seen, or the same with other content.
-
-        Epoch 0 stands for: there is no ring.
-        """
-        seen, seen_digest = self._read().get(ring, (0, ""))
-        if epoch > seen or (epoch, digest) == (seen, seen_digest) or seen == 0:
-            return
-        found = f"is at epoch {epoch}" if epoch else "is gone from the store"
-        if epoch == seen:
-            found = f"differs from the one of the same epoch {epoch}"
-        raise RolledBack(
-            f"the {ring} ring {found}, but this host has seen epoch {seen}: was a backup restored? "
-            f"If that is meant, remove {self._path}",
-            expected=seen,
-            found=epoch,
-        )
+    def mark(self, ring: str) -> Mark:
+        """The newest ring seen; read it before the record that it judges. Raises ``CustodyError``."""
+        return Mark(ring, *self._read().get(ring, (0, "")), self._path)
 
     def raise_to(self, ring: str, epoch: int, digest: str) -> None:
         """Remember ``epoch`` unless a newer one is remembered.

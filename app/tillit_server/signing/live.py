@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from tillit_server.signing.custody import Custody
-from tillit_server.signing.envelope import Envelope
+from tillit_server.signing.envelope import KIND, Envelope
 from tillit_server.signing.files import CustodyError
 from tillit_server.signing.guard import RolledBack
 from tillit_server.storage.ports import Conflict, Json, Put, Records, StorageUnavailable
 
-KIND = "ring"
-"""The kind of these records. Their secrets are sealed by the custodian; the store keeps them as given."""
 RECHECK = 1.0
 MAX_AGE = 2.0
 _PATIENCE = 0.1
@@ -223,14 +221,15 @@ class LiveRing(Generic[T]):
             self._guarded = seen.epoch
 
     def _fetch(self, known: _Seen[T] | None) -> _Seen[T] | None:
-        record = self._records.get(KIND, self._plan.name)
-        if record is None:
-            self._custody.guard.require(self._plan.name, 0, "")
+        if known is not None:
+            record = self._records.get(KIND, self._plan.name)
+            value = record.value if record else None
+            if record and isinstance(value, dict) and value.get("mac") == known.mac:
+                return _Seen(known.ring, record.version, known.epoch, known.mac)
+        found = self._envelope.fetch(self._records)
+        if found is None:
             return None
-        value = record.value
-        if known is not None and isinstance(value, dict) and value.get("mac") == known.mac:
-            return _Seen(known.ring, record.version, known.epoch, known.mac)
-        opened = self._envelope.unwrap(value)
+        record, opened = found
         try:
             return _Seen(self._plan.from_json(opened.body), record.version, opened.epoch, opened.mac)
         except (ValueError, TypeError, KeyError):
