@@ -21,14 +21,14 @@ from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
-from tillit_server.issuer.clients import KIND as CLIENT
-from tillit_server.issuer.clients import ClientError, ClientRegistry
+from tillit_server.issuer.clients.client import KIND as CLIENT
+from tillit_server.issuer.clients.client import ClientError, ClientRegistry
+from tillit_server.issuer.clients.registration import ClientExists, register
+from tillit_server.issuer.clients.seeds import read_seeds
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit
-from tillit_server.issuer.idps import IdpError, IdpRegistry, load_idps
+from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
 from tillit_server.issuer.registers import RegisterFileError, load_registers
-from tillit_server.issuer.registration import ClientExists, register
-from tillit_server.issuer.seeds import read_seeds
 from tillit_server.issuer.services import Lifetimes, Services
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy

@@ -10,8 +10,8 @@ from support.login import URN, LoginEhr, Reception, practitioner
 from support.rp import RelyingParty, authorize_url
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.authorization import complete_login
-from tillit_server.issuer.browser import LogIn, SendBack
+from tillit_server.issuer.login.authorization import complete_login
+from tillit_server.issuer.login.browser import LogIn, SendBack
 
 pytestmark = pytest.mark.xdist_group("timeline")
 

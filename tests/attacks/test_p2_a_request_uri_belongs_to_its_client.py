@@ -9,8 +9,8 @@ from support.login import LoginEhr, Reception, practitioner
 from support.rp import RelyingParty, authorize_url
 from support.visitor import Page, Visitor
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.authorization import complete_login
-from tillit_server.issuer.browser import LogIn
+from tillit_server.issuer.login.authorization import complete_login
+from tillit_server.issuer.login.browser import LogIn
 
 
 @pytest.fixture(scope="module")

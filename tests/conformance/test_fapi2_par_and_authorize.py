@@ -21,7 +21,7 @@ from support.service import http_json
 from support.visitor import Returned, Visitor
 from tillit.protocol.errors import OAuthError
 from tillit.protocol.jose import generate_key, load_private_jwk, private_jwk
-from tillit_server.issuer.browser import LogIn
+from tillit_server.issuer.login.browser import LogIn
 
 IN_PAR = (400, "invalid_request")
 IN_OBJECT = (400, "invalid_request_object")

@@ -12,7 +12,7 @@ from support.ehr import Answer
 from support.foreign_clients import registered
 from support.foreign_logins import LOGIN, ForeignBrowser, LoginClient
 from tillit.protocol.jose import ALGORITHMS
-from tillit_server.issuer.profiles import PROFILES
+from tillit_server.issuer.clients.profiles import PROFILES
 
 SCOPE = f"openid {WARD_LIST}"
 UNIT = "311540025"

@@ -13,9 +13,9 @@ from support.login import CALLBACK, LoginEhr, Reception, practitioner
 from support.service import PHR
 from support.store_faults import Failing
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.authorization import complete_login, peek_interaction, refuse_login
-from tillit_server.issuer.browser import LogIn, SendBack
-from tillit_server.issuer.sessions import end_session, find_session
+from tillit_server.issuer.login.authorization import complete_login, peek_interaction, refuse_login
+from tillit_server.issuer.login.browser import LogIn, SendBack
+from tillit_server.issuer.login.sessions import end_session, find_session
 from tillit_server.issuer.users import User
 from tillit_server.storage.ports import StorageUnavailable
 

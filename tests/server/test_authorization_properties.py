@@ -13,10 +13,10 @@ from support.login import LoginEhr, Reception
 from support.service import PHR
 from support.tokens import compact
 from tillit.protocol.authorization_response import redirect_location, response_parameters
-from tillit_server.issuer.asked import Asked
-from tillit_server.issuer.authorization_steps import AUTHORIZATION_STEPS, asked_of
-from tillit_server.issuer.browser import Browser
-from tillit_server.issuer.front_channel import FrontChannelFacts
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.authorization_steps import AUTHORIZATION_STEPS, asked_of
+from tillit_server.issuer.login.browser import Browser
+from tillit_server.issuer.login.front_channel import FrontChannelFacts
 from tillit_server.issuer.steps import Refused, run
 
 NAMES = (

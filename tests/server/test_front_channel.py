@@ -12,8 +12,8 @@ from support.rp import RelyingParty
 from support.service import PHR
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.authorization import complete_login, peek_interaction, refuse_login
-from tillit_server.issuer.browser import LogIn
+from tillit_server.issuer.login.authorization import complete_login, peek_interaction, refuse_login
+from tillit_server.issuer.login.browser import LogIn
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tillit.protocol.jose import generate_key, private_jwk
-from tillit_server.issuer.idps import IdpError, IdpRegistry, load_idps
+from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
 
 GOOD: dict[str, Any] = {
     "title": "ID-porten",

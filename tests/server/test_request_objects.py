@@ -9,8 +9,8 @@ from support.backstage import Backstage
 from support.ehr import ATTESTATION, Answer, attestation
 from support.login import LoginEhr, Reception
 from support.service import PHR
-from tillit_server.issuer.asked import Asked
-from tillit_server.issuer.pushed_requests import REQUEST_URI, URN
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.pushed_requests import REQUEST_URI, URN
 
 ATTESTED = {"authorization_details": [ATTESTATION], "scope": f"openid {PHR} nhn:tillitsrammeverk:parameters"}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tillit_server.issuer.clients import ClientError
-from tillit_server.issuer.seeds import read_seeds
+from tillit_server.issuer.clients.client import ClientError
+from tillit_server.issuer.clients.seeds import read_seeds
 
 CLIENT = """
 [[client]]

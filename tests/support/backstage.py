@@ -11,8 +11,8 @@ from support.service import PHR, PHR_DOCUMENT, Service
 from tillit.protocol.jose import SigningKey, generate_key
 from tillit_server.audit.log import AuditEntry
 from tillit_server.config import load_settings
-from tillit_server.issuer.clients import client_from
-from tillit_server.issuer.registration import register, set_disabled
+from tillit_server.issuer.clients.client import client_from
+from tillit_server.issuer.clients.registration import register, set_disabled
 from tillit_server.wiring import build
 
 ATTESTATION_SCOPE = "nhn:tillitsrammeverk:parameters"

@@ -15,7 +15,7 @@ from tillit.protocol.id_token import id_token_claims
 from tillit.protocol.jose import SigningKey
 from tillit_server.issuer.authorized import Authorized, CarriedDetails
 from tillit_server.issuer.families import ACCESS_TOKEN, Family, new_family_key, put_family, refresh_token_of
-from tillit_server.issuer.sessions import new_session
+from tillit_server.issuer.login.sessions import new_session
 from tillit_server.issuer.users import User, subject_of
 from tillit_server.storage.ports import Issue, Settlement
 

@@ -13,8 +13,8 @@ from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import SigningKey, generate_key
 from tillit_server.config import load_settings
-from tillit_server.issuer.clients import client_from
-from tillit_server.issuer.registration import register
+from tillit_server.issuer.clients.client import client_from
+from tillit_server.issuer.clients.registration import register
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.steps import Refused
 from tillit_server.issuer.token_endpoint import issue_token, judge_token_request

@@ -12,9 +12,9 @@ from support.ehr import Answer
 from support.service import PHR, Service
 from tillit.protocol.jose import SigningKey, sign
 from tillit.protocol.pkce import challenge_of, make_verifier
-from tillit_server.issuer.authorization import complete_login, open_authorization
-from tillit_server.issuer.browser import Browser, LogIn, SendBack
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.login.authorization import complete_login, open_authorization
+from tillit_server.issuer.login.browser import Browser, LogIn, SendBack
 from tillit_server.issuer.users import User
 
 URN = "urn:ietf:params:oauth:request_uri:"

@@ -11,11 +11,11 @@ from support.login import CALLBACK, practitioner
 from support.redeeming import WARD
 from tillit.protocol.errors import OAuthError
 from tillit.protocol.pkce import challenge_of, make_verifier
-from tillit_server.issuer.authorization import complete_login, open_authorization, refuse_login
-from tillit_server.issuer.browser import Browser, LogIn, SendBack
 from tillit_server.issuer.codes import CODE
-from tillit_server.issuer.pushed_requests import PAR_PATH, push_request
-from tillit_server.issuer.sessions import end_session, find_session
+from tillit_server.issuer.login.authorization import complete_login, open_authorization, refuse_login
+from tillit_server.issuer.login.browser import Browser, LogIn, SendBack
+from tillit_server.issuer.login.pushed_requests import PAR_PATH, push_request
+from tillit_server.issuer.login.sessions import end_session, find_session
 from tillit_server.issuer.steps import Refused
 
 OPENED_WITHIN, FINISHED_WITHIN, SESSION_LIFE = 300, 1800, 3600

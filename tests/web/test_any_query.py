@@ -12,7 +12,7 @@ from werkzeug.test import Client
 from support.house import House
 from support.visitor import Page, Visitor
 from tillit_server.issuer.explain import ExplainLimit
-from tillit_server.issuer.idps import IdpRegistry
+from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.routes import Doors, framework_app
 

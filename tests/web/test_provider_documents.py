@@ -15,7 +15,7 @@ from support.provider import NAME
 from support.rp import authorize_url
 from tillit.protocol.jose import generate_key
 from tillit_server.issuer.explain import ExplainLimit
-from tillit_server.issuer.idps import Idp, IdpRegistry
+from tillit_server.issuer.login.idps import Idp, IdpRegistry
 from tillit_server.web import upstream_calls
 from tillit_server.web.routes import Doors, framework_app
 

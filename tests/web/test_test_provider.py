@@ -15,7 +15,7 @@ from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.jose import generate_key, load_private_jwk
 from tillit.protocol.pkce import challenge_of, make_verifier
 from tillit_server.config import SHIPPED_CONFIG
-from tillit_server.issuer.idps import IdpRegistry
+from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.web.test_provider.provider import (
     DevelopmentProvider,
     PublicAddress,

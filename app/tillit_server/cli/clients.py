@@ -96,8 +96,8 @@ def add(
     **members: Any,
 ) -> None:
     """Register a client. Every worker knows it within a second."""
-    from tillit_server.issuer.clients import ClientError, client_from
-    from tillit_server.issuer.registration import ClientExists, register
+    from tillit_server.issuer.clients.client import ClientError, client_from
+    from tillit_server.issuer.clients.registration import ClientExists, register
 
     words = [word for value in scopes for word in value.split()]
     try:
@@ -160,7 +160,7 @@ def enable(file: Path | None, data: Path | None, client_id: str, operator: str, 
 def _switch(
     file: Path | None, data: Path | None, client_id: str, *, disabled: bool, operator: str, reason: str
 ) -> None:
-    from tillit_server.issuer.registration import UnknownClient, set_disabled
+    from tillit_server.issuer.clients.registration import UnknownClient, set_disabled
 
     with opened(file, data) as installation:
         try:

@@ -20,7 +20,7 @@ from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
 from tillit_server.issuer.authorized import Authorized, CarriedDetails
 from tillit_server.issuer.client_authentication import AuthenticatedClient
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.details import details_of, journal_id_of, refuse_double
 from tillit_server.issuer.organisations import Organisations, read_organisations
 from tillit_server.issuer.services import Services

@@ -11,7 +11,7 @@ from tillit.protocol.errors import OAuthError, invalid_client, invalid_request
 from tillit.protocol.gate import UnverifiedJWS
 from tillit.protocol.jose import PublicKey, generate_key, verify_bytes
 from tillit.protocol.key_quality import MIN_RSA_BITS
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
 

@@ -8,7 +8,7 @@ from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.apis import JOURNAL_SCOPE
 from tillit_server.issuer.authorized import Authorized
 from tillit_server.issuer.client_authentication import AuthenticatedClient
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 
 Details = tuple[Mapping[str, Any], ...]
 

@@ -20,7 +20,7 @@ from tillit_server.issuer.claims import (
 )
 from tillit_server.issuer.grants import GRANTS
 from tillit_server.issuer.hpr_details import HPR_DETAILS
-from tillit_server.issuer.idps import IdpRegistry
+from tillit_server.issuer.login.idps import IdpRegistry
 
 TOKEN_PATH: Final = ENDPOINTS["token_endpoint"]
 ACR_VALUES: Final = ("Level3", "Level4")

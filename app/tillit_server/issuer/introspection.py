@@ -20,7 +20,7 @@ from tillit_server.issuer.client_requests import (
     authenticated_client,
     unseen,
 )
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.own_tokens import (
     OwnRefreshToken,
     OwnToken,

@@ -27,7 +27,7 @@ from tillit_server.issuer.claims import (
     RULE_PACK,
     SECURITY_LEVEL,
 )
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.target import Target

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.client_rules import ORGANISATION_NUMBER
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.clients.rules import ORGANISATION_NUMBER
 
 SINGLE_SYSTEM = "urn:oid:2.16.578.1.12.4.1.4.101"
 MULTI_SYSTEM = "urn:oid:1.0.6523"

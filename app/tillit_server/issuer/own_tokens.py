@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tillit.protocol.access_token import AccessToken, check_access_token
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import GATE_ALGORITHMS, MAX_ASSERTION_BYTES, read_jws
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.families import ACCESS_TOKEN, FAMILY, Family, is_genuine, read_refresh_token
 from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Claim, Ticket

@@ -9,7 +9,7 @@ from tillit.protocol.nonces import Nonces
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
 from tillit_server.issuer.apis import ApiRegistry
-from tillit_server.issuer.clients import ClientRegistry
+from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.signing.signer import Signer
 from tillit_server.storage.ports import Store
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,14 +15,14 @@ from tillit.protocol.authorization_response import redirect_location
 from tillit.protocol.errors import OAuthError
 from tillit.protocol.metadata import ENDPOINTS
 from tillit_server.issuer.answers import ERROR_ID_HEADER, Answer, new_error_id
-from tillit_server.issuer.authorization import (
+from tillit_server.issuer.login.authorization import (
     complete_login,
     open_authorization,
     peek_interaction,
     refuse_login,
 )
-from tillit_server.issuer.browser import Browser, LogIn, SendBack
-from tillit_server.issuer.idps import IdpRegistry
+from tillit_server.issuer.login.browser import Browser, LogIn, SendBack
+from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.issuer.services import Services
 from tillit_server.web.cookies import Cookies
 from tillit_server.web.errors import answer_error

@@ -8,8 +8,8 @@ from flask import Response, request
 
 from tillit.protocol.authorization_response import redirect_location
 from tillit.protocol.metadata import ENDPOINTS
-from tillit_server.issuer.browser import Browser, SendBack
-from tillit_server.issuer.logout import CONFIRM, RETURN_TO, TAKEN, Confirm, log_out
+from tillit_server.issuer.login.browser import Browser, SendBack
+from tillit_server.issuer.login.logout import CONFIRM, RETURN_TO, TAKEN, Confirm, log_out
 from tillit_server.issuer.services import Services
 from tillit_server.web.cookies import Cookies
 from tillit_server.web.errors import answer_error

@@ -26,8 +26,8 @@ from tillit_server.issuer.authorization_server import TokenServer
 from tillit_server.issuer.details_metadata import details_metadata
 from tillit_server.issuer.discovery import TOKEN_PATH, available_idps
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
-from tillit_server.issuer.idps import IdpRegistry
-from tillit_server.issuer.pushed_requests import PAR_PATH, push_request
+from tillit_server.issuer.login.idps import IdpRegistry
+from tillit_server.issuer.login.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
 from tillit_server.web.answering import JSON, publish, respond
 from tillit_server.web.cookies import cookies_of

@@ -10,8 +10,8 @@ from authlib.integrations.flask_client import OAuth
 from flask import Flask
 
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.browser import LogIn
-from tillit_server.issuer.idps import Idp, IdpRegistry
+from tillit_server.issuer.login.browser import LogIn
+from tillit_server.issuer.login.idps import Idp, IdpRegistry
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
 from tillit_server.web.upstream_calls import ProviderAway

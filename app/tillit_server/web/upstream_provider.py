@@ -21,8 +21,8 @@ from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import GATE_ALGORITHMS
 from tillit.protocol.id_token import IdToken, check_id_token
 from tillit.verifier.issuer_keys import IssuerKeys
-from tillit_server.issuer.browser import LogIn
-from tillit_server.issuer.idps import Idp
+from tillit_server.issuer.login.browser import LogIn
+from tillit_server.issuer.login.idps import Idp
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
 from tillit_server.storage.ports import Conflict

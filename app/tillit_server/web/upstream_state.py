@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tillit_server.issuer.idps import Idp
+from tillit_server.issuer.login.idps import Idp
 from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Conflict
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tillit.protocol.access_token import AccessToken
 from tillit.protocol.errors import OAuthError, Rejected, invalid_request
 from tillit_server.issuer.apis import ATTESTATION_SCOPE, IDENTITY_SCOPES
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.grants.basis import Basis, SubjectToken
 from tillit_server.issuer.own_tokens import OwnToken, require_live, verify_access_token
 

@@ -17,7 +17,7 @@ from tillit.protocol.errors import OAuthError, invalid_client, invalid_grant, in
 from tillit.protocol.id_token import make_id_token
 from tillit.protocol.pkce import check_verifier
 from tillit_server.issuer.development_keys import development_key
-from tillit_server.issuer.idps import Idp
+from tillit_server.issuer.login.idps import Idp
 from tillit_server.storage.ports import Conflict, Store
 
 NAME: Final = "test"

@@ -13,10 +13,10 @@ from typing import Final
 from tillit.protocol.authorization_request import MAX_STATE_LENGTH
 from tillit.protocol.errors import OAuthError, Rejected, invalid_request
 from tillit.protocol.id_token import IdTokenHint, read_hint
-from tillit_server.issuer.browser import Browser, SendBack
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.login.browser import Browser, SendBack
+from tillit_server.issuer.login.sessions import Session, end_session, find_session
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.sessions import Session, end_session, find_session
 
 HINT: Final = "id_token_hint"
 RETURN_TO: Final = "post_logout_redirect_uri"

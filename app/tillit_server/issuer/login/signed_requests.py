@@ -10,7 +10,7 @@ from typing import Any
 
 from tillit.protocol.errors import OAuthError, invalid_request
 from tillit.protocol.request_object import check_request_object
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.services import SKEW
 from tillit_server.issuer.settling import ASSERTION
 from tillit_server.storage.ports import Claim

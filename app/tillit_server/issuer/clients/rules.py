@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 from tillit.protocol.errors import Rejected
 from tillit.protocol.scope import parse_scope
 from tillit_server.issuer.apis import ApiRegistry
-from tillit_server.issuer.redirecting import fault_of, is_loopback
+from tillit_server.issuer.clients.redirecting import fault_of, is_loopback
 
 if TYPE_CHECKING:
-    from tillit_server.issuer.clients import Client
+    from tillit_server.issuer.clients.client import Client
 
 GRANTS: Final = frozenset(
     {

@@ -8,21 +8,21 @@ from tillit.protocol.dpop import Proof
 from tillit.protocol.errors import OAuthError, invalid_dpop_proof
 from tillit_server.audit.events import Event, KeyShared, RequestPushed, ToleranceUsed
 from tillit_server.issuer.answers import Answer
-from tillit_server.issuer.asked import Asked
-from tillit_server.issuer.authorization_steps import (
+from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.details import details_of, refuse_double
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.authorization_steps import (
     AUTHORIZATION_STEPS,
     AuthorizationFacts,
     asked_of,
     tolerances_of,
 )
-from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
-from tillit_server.issuer.clients import Client
-from tillit_server.issuer.details import details_of, refuse_double
+from tillit_server.issuer.login.signed_requests import REQUEST_OBJECT
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.sender_constraint import offered_proof, shares_key
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import single_use_ids
-from tillit_server.issuer.signed_requests import REQUEST_OBJECT
 from tillit_server.issuer.steps import refused, run
 from tillit_server.issuer.unseen import replayed, require_unseen
 from tillit_server.storage.ports import Claim, Conflict, Issue, Settlement

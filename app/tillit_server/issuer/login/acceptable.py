@@ -8,11 +8,11 @@ from typing import Final
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import GATE_ALGORITHMS
 from tillit.protocol.id_token import read_hint
-from tillit_server.issuer.asked import Asked
 from tillit_server.issuer.attesting import check_user
-from tillit_server.issuer.clients import Client
-from tillit_server.issuer.idps import IdpRegistry
-from tillit_server.issuer.login_ending import Login
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.ending import Login
+from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User, subject_of
 

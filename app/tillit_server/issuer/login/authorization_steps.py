@@ -9,13 +9,13 @@ from collections.abc import Mapping
 
 from tillit.protocol.authorization_request import AuthorizationRequest, read_authorization_request
 from tillit.protocol.errors import OAuthError, invalid_request, invalid_scope
-from tillit_server.issuer.asked import Asked
 from tillit_server.issuer.attesting import check_pushed_details
 from tillit_server.issuer.authorized import CarriedDetails
-from tillit_server.issuer.clients import Client
-from tillit_server.issuer.redirecting import may_return_to
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.clients.redirecting import may_return_to
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.signed_requests import Parameters, read_parameters
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.signed_requests import Parameters, read_parameters
 from tillit_server.issuer.steps import Facts
 
 GRANT = "authorization_code"

@@ -3,7 +3,7 @@
 from dataclasses import replace as replaced
 
 from tillit_server.audit.events import ClientAdded, ClientDisabled, ClientEnabled, ClientReplaced
-from tillit_server.issuer.clients import KIND, Client, check_installed, client_from
+from tillit_server.issuer.clients.client import KIND, Client, check_installed, client_from
 from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Conflict, Put, Settlement
 

@@ -15,13 +15,13 @@ from tillit_server.audit.events import (
     ToleranceUsed,
     UserLoggedIn,
 )
-from tillit_server.issuer.asked import Asked
 from tillit_server.issuer.authorized import Authorized
-from tillit_server.issuer.browser import SendBack
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.codes import Code, new_code
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.browser import SendBack
+from tillit_server.issuer.login.sessions import SESSION, Session
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.sessions import SESSION, Session
 from tillit_server.issuer.users import User
 from tillit_server.storage.ports import Claim, Issue, Redemption, Settlement
 

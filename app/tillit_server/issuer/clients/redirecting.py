@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tillit_server.issuer.clients import Client
+    from tillit_server.issuer.clients.client import Client
 
 MAX_LENGTH: Final = 2048
 _WEB = re.compile(r"https://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[1-9][0-9]{0,4})?(?P<rest>[/?].*)?", re.ASCII)

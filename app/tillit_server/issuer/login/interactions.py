@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from tillit.protocol.errors import OAuthError, invalid_request
-from tillit_server.issuer.asked import Asked
-from tillit_server.issuer.browser import LogIn
-from tillit_server.issuer.clients import Client
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.browser import LogIn
 from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Claim, Issue
 

@@ -12,8 +12,8 @@ from tillit.protocol.client_assertion import AssertionProfile
 from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import PublicKey, load_public_jwk
 from tillit_server.issuer.apis import ApiRegistry
-from tillit_server.issuer.client_rules import faults_here, faults_of
-from tillit_server.issuer.profiles import PROFILES, Profile
+from tillit_server.issuer.clients.profiles import PROFILES, Profile
+from tillit_server.issuer.clients.rules import faults_here, faults_of
 from tillit_server.storage.ports import Records
 
 KIND = "client"

@@ -7,13 +7,15 @@ act, everything a login changes. What ends without a code ends here too.
 from typing import Final
 
 from tillit.protocol.errors import OAuthError, invalid_request
-from tillit_server.issuer.acceptable import require_acceptable, require_recent, session_will_do
-from tillit_server.issuer.asked import Asked
-from tillit_server.issuer.browser import Browser, LogIn, SendBack
-from tillit_server.issuer.clients import Client
-from tillit_server.issuer.front_channel import read_front_channel
-from tillit_server.issuer.idps import IdpRegistry
-from tillit_server.issuer.interactions import (
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.clients.redirecting import may_return_to
+from tillit_server.issuer.login.acceptable import require_acceptable, require_recent, session_will_do
+from tillit_server.issuer.login.asked import Asked
+from tillit_server.issuer.login.browser import Browser, LogIn, SendBack
+from tillit_server.issuer.login.ending import Beginning, Login, grant_code, refuse_code
+from tillit_server.issuer.login.front_channel import read_front_channel
+from tillit_server.issuer.login.idps import IdpRegistry
+from tillit_server.issuer.login.interactions import (
     INTERACTION,
     Interaction,
     binding_of,
@@ -22,11 +24,9 @@ from tillit_server.issuer.interactions import (
     new_interaction,
     over,
 )
-from tillit_server.issuer.login_ending import Beginning, Login, grant_code, refuse_code
-from tillit_server.issuer.pushed_requests import REQUEST_URI, URN
-from tillit_server.issuer.redirecting import may_return_to
+from tillit_server.issuer.login.pushed_requests import REQUEST_URI, URN
+from tillit_server.issuer.login.sessions import SESSION, Session, find_session, new_session
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.sessions import SESSION, Session, find_session, new_session
 from tillit_server.issuer.users import User
 from tillit_server.storage.ports import Conflict, Redemption, Settlement
 

@@ -9,15 +9,15 @@ from typing import Final
 from tillit.protocol.authorization_request import MAX_STATE_LENGTH, RESPONSE_MODES
 from tillit.protocol.authorization_response import response_parameters
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.authorization_steps import (
+from tillit_server.issuer.clients.client import Client
+from tillit_server.issuer.login.authorization_steps import (
     AUTHORIZATION_STEPS,
     AuthorizationFacts,
     asked_of,
     tolerances_of,
 )
-from tillit_server.issuer.browser import Browser, SendBack
-from tillit_server.issuer.clients import Client
-from tillit_server.issuer.login_ending import Login
+from tillit_server.issuer.login.browser import Browser, SendBack
+from tillit_server.issuer.login.ending import Login
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.steps import NotYetKnown, Refused, run
 
