@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from support.backstage import Backstage, Timeline
 from support.browser import NO_BROWSER
 from support.ehr import Ehr
 from support.foreign_programs import NOT_HERE
+from support.login import Reception
 from support.service import Service
 
 
@@ -22,6 +24,29 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def ehr(service: Service) -> Ehr:
     """A registered client of the shared service that attests without login."""
     return Ehr(service, "ehr-nordfjell", service.add_client("ehr-nordfjell"))
+
+
+@pytest.fixture(scope="session")
+def backstage(service: Service) -> Iterator[Backstage]:
+    """The installation of the shared service, to register clients of every kind."""
+    opened = Backstage(service)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def reception(backstage: Backstage) -> Reception:
+    """The authorization endpoint of the shared service."""
+    return Reception(backstage)
+
+
+@pytest.fixture(scope="session")
+def timeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Timeline]:
+    """A service with a clock that only tests move, shared by all that need exact instants."""
+    with Service(tmp_path_factory.mktemp("timeline"), frozen=1768465800.0) as running:
+        opened = Backstage(running)
+        yield Timeline(running, opened)
+        opened.close()
 
 
 @pytest.fixture

@@ -31,24 +31,13 @@ def clean_log(service: Service) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def backstage(service: Service) -> Iterator[Backstage]:
-    """The installation of the shared service."""
-    opened = Backstage(service)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="session")
 def attacker(backstage: Backstage) -> SwiftEhr:
     """A registered client of the shared service, for requests with one thing broken."""
     return backstage.client()
 
 
 @pytest.fixture(scope="session")
-def timeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Timeline]:
-    """A service with a clock that only tests move, shared by all that need exact instants."""
-    with Service(tmp_path_factory.mktemp("timeline"), frozen=1768465800.0) as running:
-        opened = Backstage(running)
-        yield Timeline(running, opened)
-        opened.close()
-        assert_clean(running)
+def timeline(timeline: Timeline) -> Iterator[Timeline]:
+    """The service whose clock tests move, whose log is as clean when all is over."""
+    yield timeline
+    assert_clean(timeline.service)

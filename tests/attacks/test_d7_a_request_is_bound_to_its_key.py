@@ -9,15 +9,9 @@ from support.ehr import Answer
 from support.intakes import AT_PAR, PROOF, accepted, fields, proper_refusal
 from support.login import LoginEhr, Reception
 from support.redeeming import refused
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.tokens import compact
 from tillit.protocol.jose import generate_key, private_jwk
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

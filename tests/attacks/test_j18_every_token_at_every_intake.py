@@ -15,7 +15,7 @@ from support.backstage import SELF_SERVICE, Backstage
 from support.ehr import ATTESTATION
 from support.granted import introspect, revoke
 from support.login import Reception
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.service import PHR, http, http_json
 from support.tokens import compact
 from support.visitor import Page, Returned, Visitor

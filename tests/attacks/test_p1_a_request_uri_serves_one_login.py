@@ -7,7 +7,7 @@ import pytest
 
 from support.backstage import Backstage, Timeline
 from support.login import URN, LoginEhr, Reception, practitioner
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.login.authorization import complete_login

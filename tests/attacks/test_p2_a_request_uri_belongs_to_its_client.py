@@ -4,19 +4,12 @@ import secrets
 
 import pytest
 
-from support.backstage import Backstage
 from support.login import LoginEhr, Reception, practitioner
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.visitor import Page, Visitor
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.login.authorization import complete_login
 from tillit_server.issuer.login.browser import LogIn
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

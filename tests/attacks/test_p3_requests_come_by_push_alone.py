@@ -11,14 +11,8 @@ import pytest
 from support.backstage import Backstage
 from support.intakes import well_formed
 from support.login import CALLBACK, LoginEhr, Reception
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import Page, Visitor
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

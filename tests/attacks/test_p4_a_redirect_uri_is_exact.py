@@ -5,7 +5,6 @@ from urllib.parse import urlencode
 
 import pytest
 
-from support.backstage import Backstage
 from support.login import CALLBACK, LoginEhr, Reception
 from support.visitor import Page, Returned, Visitor
 
@@ -48,12 +47,6 @@ NEAR = (
     "data:text/html,x",
     "https://ehr.example/callback https://evil.example/",
 )
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from support.backstage import Backstage
 from support.login import LoginEhr, Reception
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import Page, Visitor
 from support.wire import FORM
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from support.backstage import Backstage
 from support.login import LoginEhr, Reception
-from support.rp import RelyingParty, authorize_url, log_in
+from support.relying_party import RelyingParty, authorize_url, log_in
 from support.service import Service, http_json
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.authorization_response import check_authorization_response
@@ -19,12 +19,6 @@ from tillit.protocol.errors import OAuthError, Rejected
 def metadata(service: Service) -> Mapping[str, object]:
     document: Mapping[str, object] = http_json("GET", service.issuer + "/.well-known/openid-configuration")[2]
     return document
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

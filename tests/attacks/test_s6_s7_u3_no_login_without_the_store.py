@@ -6,7 +6,7 @@ import pytest
 
 from support.backstage import Backstage, eventually
 from support.login import Reception
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.service import Service
 from support.store_faults import FAULTS
 from support.visitor import Page, Visitor

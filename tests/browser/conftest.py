@@ -7,7 +7,7 @@ import pytest
 
 from support.browser import ClientDoor, Tab, chromium
 from support.house import House, open_house
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.service import Service
 
 if TYPE_CHECKING:

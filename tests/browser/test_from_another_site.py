@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from support.browser import ClientDoor, Tab
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 
 FORM = """fields => {
   const form = document.createElement("form");

@@ -9,7 +9,7 @@ from support.accessibility import faults_of
 from support.backstage import Backstage
 from support.browser import ClientDoor, Tab
 from support.login import Reception
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.service import Service
 
 SCOPE = "openid nhn:selvbetjening/client"

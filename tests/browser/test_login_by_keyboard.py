@@ -1,7 +1,7 @@
 """A whole login in a real browser, with no mouse and no script of ours."""
 
 from support.browser import ClientDoor, Tab
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 
 
 def press_until(tab: Tab, ident: str, *, limit: int = 40) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.browser import ClientDoor, Tab
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.service import Service
 from support.tls import Terminator, make_certificate
 

@@ -6,7 +6,7 @@ import pytest
 
 from support.browser import ClientDoor, Tab
 from support.ehr import attestation
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.service import PHR
 
 CANARIES = {

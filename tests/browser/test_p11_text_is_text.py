@@ -7,7 +7,7 @@ import pytest
 
 from support.browser import ClientDoor, Tab
 from support.house import House
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 
 SCRIPT = "\"'><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
 TEMPLATE = "{{7*7}}${7*7}{% raw %}%(x)s"

@@ -8,7 +8,7 @@ import pytest
 from support.accessibility import faults_of
 from support.browser import ClientDoor, Tab
 from support.house import House
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from tillit_server.web.texts import TEXTS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from support.backstage import ATTESTATION_SCOPE, CALLBACK, SELF_SERVICE, WARD_LIST, Backstage
+from support.backstage import ATTESTATION_SCOPE, CALLBACK, SELF_SERVICE, WARD_LIST
 from support.ehr import attestation
 from support.login import IDENTITY
 from support.service import PHR
@@ -23,14 +23,6 @@ PATIENT, OTHER_PATIENT = "05825031016", "63714815050"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 pytestmark = pytest.mark.xdist_group("client")
-
-
-@pytest.fixture(scope="module")
-def backstage(service):
-    """Where clients are registered."""
-    opened = Backstage(service)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from support.backstage import Backstage, Timeline
 from support.ehr import Answer
 from support.login import LoginEhr, Reception
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.run_of_modules import CALLBACK, OTHER_CALLBACK, SCOPE, Runner, refusal, run_client, shown
 from support.service import http_json
 from support.visitor import Returned, Visitor

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from support.backstage import Timeline
+from support.conformance_client import PLAIN, ConformanceClient
 from support.login import Reception
 from support.redeeming import claims_of
-from support.relying_party import PLAIN, RelyingParty
 from support.service import http_json
 from tillit.protocol.jose import generate_key
 
@@ -16,18 +16,18 @@ VSCHAR = re.compile(r"[\x20-\x7e]+")
 
 
 @pytest.fixture(scope="module")
-def one(reception: Reception) -> RelyingParty:
+def one(reception: Reception) -> ConformanceClient:
     """Client 1."""
-    return RelyingParty(reception, reception.client())
+    return ConformanceClient(reception, reception.client())
 
 
 @pytest.fixture(scope="module")
-def two(reception: Reception) -> RelyingParty:
+def two(reception: Reception) -> ConformanceClient:
     """Client 2."""
-    return RelyingParty(reception, reception.client())
+    return ConformanceClient(reception, reception.client())
 
 
-def tokens(party: RelyingParty, **fields: Any) -> dict[str, Any]:
+def tokens(party: ConformanceClient, **fields: Any) -> dict[str, Any]:
     """The tokens of a new login, asked for as the module asks: with ``prompt=consent``."""
     answer = party.redeem(party.code(prompt="consent", **fields))
     assert answer.status == 200, answer.body
@@ -35,7 +35,7 @@ def tokens(party: RelyingParty, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("repeat_scope", [True, False], ids=["client-1", "client-2"])
-def test_refresh_token_with_a_new_dpop_key(repeat_scope: bool, one: RelyingParty):
+def test_refresh_token_with_a_new_dpop_key(repeat_scope: bool, one: ConformanceClient):
     """A newly generated key is accepted, and the new access token is bound to it (RFC 9449 5)."""
     first, key = tokens(one), generate_key("ES256")
     fields = {"scope": PLAIN} if repeat_scope else {}
@@ -51,7 +51,7 @@ def test_refresh_token_answer(timeline: Timeline):
     """JSON, ``no-store``, DPoP, printable and long; the ID token is the first one's, only newer."""
     instant = timeline.moment()
     reception = Reception(timeline.backstage)
-    party = RelyingParty(reception, reception.client())
+    party = ConformanceClient(reception, reception.client())
     first = tokens(party)
     timeline.at(instant + 2)
     answer = party.refresh(first["refresh_token"])
@@ -76,14 +76,14 @@ def test_refresh_token_is_not_rotated(timeline: Timeline):
     """The same refresh token comes back, and still works 30 seconds later."""
     instant = timeline.moment()
     reception = Reception(timeline.backstage)
-    party = RelyingParty(reception, reception.client())
+    party = ConformanceClient(reception, reception.client())
     token = tokens(party)["refresh_token"]
     assert party.refresh(token).json["refresh_token"] == token
     timeline.at(instant + 31)
     assert party.refresh(token).status == 200
 
 
-def test_refresh_token_without_client_authentication(one: RelyingParty):
+def test_refresh_token_without_client_authentication(one: ConformanceClient):
     """A proof without an assertion or ``client_id`` is not enough."""
     token = tokens(one)["refresh_token"]
     form = one.form("refresh_token", refresh_token=token, client_assertion=..., client_assertion_type=...)
@@ -91,14 +91,14 @@ def test_refresh_token_without_client_authentication(one: RelyingParty):
     assert (answer.status, answer.error) == (401, "invalid_client")
 
 
-def test_refresh_token_without_proof(one: RelyingParty):
+def test_refresh_token_without_proof(one: ConformanceClient):
     """Client authentication without a proof is not enough, and no nonce is demanded instead."""
     token = tokens(one)["refresh_token"]
     answer = one.ehr.send(one.form("refresh_token", refresh_token=token), None)
     assert (answer.status, answer.error) == (400, "invalid_dpop_proof")
 
 
-def test_refresh_token_of_another_client(one: RelyingParty, two: RelyingParty):
+def test_refresh_token_of_another_client(one: ConformanceClient, two: ConformanceClient):
     """Client 2's refresh token in client 1's hands is ``invalid_grant``."""
     token = tokens(two)["refresh_token"]
     answer = one.refresh(token)
@@ -106,7 +106,7 @@ def test_refresh_token_of_another_client(one: RelyingParty, two: RelyingParty):
     assert two.refresh(token).status == 200
 
 
-def test_refresh_token_is_in_the_metadata(one: RelyingParty):
+def test_refresh_token_is_in_the_metadata(one: ConformanceClient):
     """``grant_types_supported`` lists what the token endpoint takes."""
     _, _, metadata = http_json("GET", one.ehr.service.issuer + "/.well-known/openid-configuration")
     assert {"authorization_code", "refresh_token", "client_credentials"} <= set(

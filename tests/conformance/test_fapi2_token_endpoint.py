@@ -6,10 +6,10 @@ Each test has the name of its module, without the plan's prefix ``fapi2-security
 import pytest
 
 from support.backstage import Timeline
+from support.conformance_client import ConformanceClient
 from support.ehr import Answer
 from support.login import LoginEhr, Reception
 from support.redeeming import claims_of
-from support.relying_party import RelyingParty
 from support.service import http
 from support.tokens import compact
 from support.wire import exchange
@@ -23,18 +23,18 @@ def keys() -> tuple[SigningKey, SigningKey]:
 
 
 @pytest.fixture(scope="module")
-def one(reception: Reception, keys: tuple[SigningKey, SigningKey]) -> RelyingParty:
+def one(reception: Reception, keys: tuple[SigningKey, SigningKey]) -> ConformanceClient:
     """Client 1."""
     return party(reception, keys[0])
 
 
 @pytest.fixture(scope="module")
-def two(reception: Reception, keys: tuple[SigningKey, SigningKey]) -> RelyingParty:
+def two(reception: Reception, keys: tuple[SigningKey, SigningKey]) -> ConformanceClient:
     """Client 2."""
     return party(reception, keys[1])
 
 
-def party(reception: Reception, key: SigningKey) -> RelyingParty:
+def party(reception: Reception, key: SigningKey) -> ConformanceClient:
     """A client with a key of its own."""
     ehr = reception.client()
     reception.backstage.register(
@@ -44,7 +44,7 @@ def party(reception: Reception, key: SigningKey) -> RelyingParty:
         grants=["authorization_code", "refresh_token"],
         scopes=sorted(reception.registered(ehr).scopes),
     )
-    return RelyingParty(reception, LoginEhr(ehr.service, ehr.client_id, key))
+    return ConformanceClient(reception, LoginEhr(ehr.service, ehr.client_id, key))
 
 
 def assert_error(answer: Answer, *codes: str, statuses: tuple[int, ...] = (400,)) -> None:
@@ -55,19 +55,19 @@ def assert_error(answer: Answer, *codes: str, statuses: tuple[int, ...] = (400,)
     assert answer.status != 401 or answer.error == "invalid_client"
 
 
-def test_ensure_client_id_in_token_endpoint(one: RelyingParty, two: RelyingParty):
+def test_ensure_client_id_in_token_endpoint(one: ConformanceClient, two: ConformanceClient):
     """Client 2's ``client_id`` and assertion, signed by client 1, with client 1's code."""
     forged = two.ehr.assertion(key=one.ehr.key)
     form = one.code_form(one.code(), forged, client_id=two.ehr.client_id)
     assert_error(one.ehr.send(form, one.ehr.proof()), "invalid_client", statuses=(400, 401))
 
 
-def test_ensure_holder_of_key_required(one: RelyingParty):
+def test_ensure_holder_of_key_required(one: ConformanceClient):
     """A token request without a proof is refused as that; a nonce demand would be the wrong answer."""
     assert_error(one.ehr.send(one.code_form(one.code()), None), "invalid_dpop_proof")
 
 
-def test_ensure_authorization_code_is_bound_to_client(one: RelyingParty, two: RelyingParty):
+def test_ensure_authorization_code_is_bound_to_client(one: ConformanceClient, two: ConformanceClient):
     """Client 2 cannot redeem client 1's code."""
     form = two.code_form(one.code(), code_verifier=one.ehr.verifier)
     assert_error(two.ehr.send(form, two.ehr.proof()), "invalid_grant")
@@ -76,7 +76,7 @@ def test_ensure_authorization_code_is_bound_to_client(one: RelyingParty, two: Re
 def test_attempt_reuse_authorization_code_after_one_second(timeline: Timeline):
     """A second later the code is refused, and the token of the first redemption is dead at the resource."""
     instant = timeline.moment()
-    timed = RelyingParty(Reception(timeline.backstage), Reception(timeline.backstage).client())
+    timed = ConformanceClient(Reception(timeline.backstage), Reception(timeline.backstage).client())
     code = timed.code()
     token = timed.redeem(code).json["access_token"]
     assert timed.call(token).status == 200
@@ -88,30 +88,30 @@ def test_attempt_reuse_authorization_code_after_one_second(timeline: Timeline):
 def test_ensure_token_endpoint_fails_with_expired_auth_code(timeline: Timeline):
     """After 62 seconds a code is refused."""
     instant = timeline.moment()
-    timed = RelyingParty(Reception(timeline.backstage), Reception(timeline.backstage).client())
+    timed = ConformanceClient(Reception(timeline.backstage), Reception(timeline.backstage).client())
     code = timed.code()
     timeline.at(instant + 62)
     assert_error(timed.redeem(code), "invalid_grant")
 
 
-def test_ensure_pkce_code_verifier_required(one: RelyingParty):
+def test_ensure_pkce_code_verifier_required(one: ConformanceClient):
     """Without a verifier: ``invalid_grant`` exactly."""
     assert_error(one.redeem(one.code(), code_verifier=...), "invalid_grant")
 
 
-def test_incorrect_pkce_code_verifier_rejected(one: RelyingParty):
+def test_incorrect_pkce_code_verifier_rejected(one: ConformanceClient):
     """With a wrong verifier: ``invalid_grant`` exactly."""
     assert_error(one.redeem(one.code(), code_verifier="incorrect" * 6), "invalid_grant")
 
 
-def test_ensure_signed_client_assertion_with_rs256_fails(one: RelyingParty):
+def test_ensure_signed_client_assertion_with_rs256_fails(one: ConformanceClient):
     """The same RSA key with RS256 does not authenticate."""
     key = load_private_jwk({**private_jwk(one.ehr.key), "alg": "RS256"})
     form = one.code_form(one.code(), one.ehr.assertion(key=key))
     assert_error(one.ehr.send(form, one.ehr.proof()), "invalid_client", statuses=(400, 401))
 
 
-def test_ensure_client_assertion_in_token_endpoint(one: RelyingParty):
+def test_ensure_client_assertion_in_token_endpoint(one: ConformanceClient):
     """A ``client_id`` alone does not authenticate."""
     form = one.code_form(
         one.code(), client_assertion=..., client_assertion_type=..., client_id=one.ehr.client_id
@@ -121,7 +121,7 @@ def test_ensure_client_assertion_in_token_endpoint(one: RelyingParty):
     )
 
 
-def test_ensure_client_assertion_with_exp_is_5_minutes_in_past_fails(one: RelyingParty):
+def test_ensure_client_assertion_with_exp_is_5_minutes_in_past_fails(one: ConformanceClient):
     """An assertion that expired five minutes ago does not authenticate."""
     now = int(one.ehr.service.now())
     old = one.ehr.assertion(iat=now - 360, nbf=now - 360, exp=now - 300)
@@ -130,20 +130,20 @@ def test_ensure_client_assertion_with_exp_is_5_minutes_in_past_fails(one: Relyin
     )
 
 
-def test_ensure_client_assertion_with_wrong_aud_fails(one: RelyingParty):
+def test_ensure_client_assertion_with_wrong_aud_fails(one: ConformanceClient):
     """An assertion for another server does not authenticate."""
     foreign = one.ehr.assertion(aud="https://www.other1.example/")
     form = one.code_form(one.code(), foreign)
     assert_error(one.ehr.send(form, one.ehr.proof()), "invalid_client", statuses=(400, 401))
 
 
-def test_ensure_client_assertion_with_no_sub_fails(one: RelyingParty):
+def test_ensure_client_assertion_with_no_sub_fails(one: ConformanceClient):
     """An assertion without a subject does not authenticate."""
     form = one.code_form(one.code(), one.ehr.assertion(sub=...))
     assert_error(one.ehr.send(form, one.ehr.proof()), "invalid_client", statuses=(400, 401))
 
 
-def test_ensure_token_endpoint_fails_with_mismatched_dpop_proof_jkt(one: RelyingParty):
+def test_ensure_token_endpoint_fails_with_mismatched_dpop_proof_jkt(one: ConformanceClient):
     """A proof with one key at PAR and with another at the token endpoint."""
     pushed = one.ehr.proof(nonce=..., htu=one.ehr.par)
     answer = one.redeem(one.code(pushed), key=generate_key("ES256"))
@@ -151,7 +151,7 @@ def test_ensure_token_endpoint_fails_with_mismatched_dpop_proof_jkt(one: Relying
     assert one.redeem(one.code(one.ehr.proof(nonce=..., htu=one.ehr.par))).status == 200
 
 
-def test_ensure_token_endpoint_fails_with_mismatched_dpop_jkt(one: RelyingParty):
+def test_ensure_token_endpoint_fails_with_mismatched_dpop_jkt(one: ConformanceClient):
     """``dpop_jkt`` of one key in the request, a proof with another at the token endpoint."""
     code = one.code(dpop_jkt=one.ehr.dpop_key.public.thumbprint)
     answer = one.redeem(code, key=generate_key("ES256"))
@@ -159,7 +159,7 @@ def test_ensure_token_endpoint_fails_with_mismatched_dpop_jkt(one: RelyingParty)
     assert one.redeem(code).status == 200
 
 
-def test_dpop_negative_tests(one: RelyingParty):
+def test_dpop_negative_tests(one: ConformanceClient):
     """At the resource every broken proof is 400 or 401, and the closing good call is answered."""
     token = one.redeem(one.code()).json["access_token"]
     key, now = one.ehr.dpop_key, int(one.ehr.service.now())
@@ -197,7 +197,7 @@ def test_dpop_negative_tests(one: RelyingParty):
 
 
 def _accepted(
-    one: RelyingParty, token: str, header: dict[str, object], good: dict[str, object], key: SigningKey
+    one: ConformanceClient, token: str, header: dict[str, object], good: dict[str, object], key: SigningKey
 ) -> None:
     """What the same module demands to be accepted: query and fragment in ``htu``, extra members, a first use."""
     more = {**header, "extra": "header"}
@@ -213,7 +213,7 @@ def _accepted(
     assert one.call(token, scheme="dpOp").status == 200
 
 
-def _twice(one: RelyingParty, token: str) -> int:
+def _twice(one: ConformanceClient, token: str) -> int:
     proof = one.proof(token)
     request = f"GET /connect/userinfo HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nAuthorization: DPoP {token}\r\n"
     answer = exchange(one.ehr.service, f"{request}DPoP: {proof}\r\nDPoP: {one.proof(token)}\r\n\r\n".encode())
@@ -225,5 +225,5 @@ def _without(members: dict[str, object], name: str) -> dict[str, object]:
     return {key: value for key, value in members.items() if key != name}
 
 
-def _ath(one: RelyingParty, token: str) -> object:
+def _ath(one: ConformanceClient, token: str) -> object:
     return claims_of(one.proof(token))["ath"]

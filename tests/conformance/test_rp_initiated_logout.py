@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from support.login import Reception
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.service import PHR
 from support.tokens import compact, key_for
 from support.visitor import Page, Returned, Visitor

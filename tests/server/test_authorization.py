@@ -25,12 +25,6 @@ MOST_CALLS = 20
 
 
 @pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
-
-
-@pytest.fixture(scope="module")
 def ehr(reception: Reception) -> LoginEhr:
     """A client whose users log in."""
     return reception.client()

@@ -6,20 +6,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from support.backstage import Backstage, eventually
+from support.backstage import eventually
 from support.login import LoginEhr, Reception, practitioner
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.service import PHR
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.login.authorization import complete_login, peek_interaction, refuse_login
 from tillit_server.issuer.login.browser import LogIn
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture

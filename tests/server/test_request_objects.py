@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from support.backstage import Backstage
 from support.ehr import ATTESTATION, Answer, attestation
 from support.login import LoginEhr, Reception
 from support.service import PHR
@@ -13,12 +12,6 @@ from tillit_server.issuer.login.asked import Asked
 from tillit_server.issuer.login.pushed_requests import REQUEST_URI, URN
 
 ATTESTED = {"authorization_details": [ATTESTATION], "scope": f"openid {PHR} nhn:tillitsrammeverk:parameters"}
-
-
-@pytest.fixture(scope="module")
-def reception(backstage: Backstage) -> Reception:
-    """The authorization endpoint of the shared service."""
-    return Reception(backstage)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from typing import Any
 
 from support.ehr import Answer
 from support.login import LoginEhr
-from support.rp import RelyingParty
+from support.relying_party import RelyingParty
 from support.service import TILLIT, Service, clean_environment, free_port, http
 from support.tls import Terminator, make_certificate
 from support.visitor import Visitor

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.backstage import Backstage
 from support.login import Reception
 from support.provider import NAME, StandInProvider, callback
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.service import Service
 from support.visitor import Visitor
 from tillit_server.config import SHIPPED_CONFIG

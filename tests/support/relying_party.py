@@ -1,77 +1,77 @@
-"""The positive flow of a certification run: push, log in, redeem, call; each step can be given another value."""
+"""A relying party: an EHR whose users log in for real, over HTTP, at the test provider of the running service."""
 
-import secrets
-from dataclasses import dataclass, field
-from typing import Any
+import json
+from typing import Any, Self
+from urllib.parse import urlencode
 
 from support.ehr import Answer
-from support.login import LoginEhr, Reception
-from support.service import PHR, http
-from tillit.protocol.dpop import make_proof
-from tillit.protocol.jose import SigningKey
+from support.login import LoginEhr
+from support.service import Service
+from support.visitor import ANAESTHETIST, Returned, Visitor
+from tillit.protocol.jose import load_private_jwk
 
-SCOPE = f"openid profile offline_access {PHR}"
-# The API of the scope demands an attestation with every token, which a certification run does not send.
-PLAIN = "openid profile offline_access example:ward/list"
+NATIVE_CALLBACK = "http://127.0.0.1:49152/callback"
 
 
-@dataclass
-class RelyingParty:
-    """Client 1 or client 2 of a certification run."""
+def log_in(
+    service: Service,
+    client: LoginEhr,
+    *,
+    visitor: Visitor | None = None,
+    person: str = ANAESTHETIST,
+    level: str = "level4",
+    cancel: bool = False,
+    **fields: Any,
+) -> Returned:
+    """Push a request of ``client`` (``fields`` as of ``LoginEhr.parameters``), log in, and come back."""
+    url = authorize_url(client, client.request_uri(**fields))
+    return (visitor or Visitor(service)).log_in(url, person=person, level=level, cancel=cancel)
 
-    reception: Reception
-    ehr: LoginEhr
-    nonce: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
-    def code(self, par_proof: str | None = None, **fields: Any) -> str:
-        """Push a request and log in; the code that comes back."""
-        answer = self.ehr.push(par_proof, scope=PLAIN, nonce=self.nonce, **fields)
-        assert answer.status == 201, answer.body
-        back = self.reception.log_in(self.ehr, answer.json["request_uri"])
-        assert set(back.parameters) == {"code", "state", "iss"}
-        return back.parameters["code"]
+def authorize_url(client: LoginEhr, request_uri: str, **more: str) -> str:
+    """The address that the client sends a browser to."""
+    query = urlencode({"client_id": client.client_id, "request_uri": request_uri, **more})
+    return f"{client.service.issuer}/connect/authorize?{query}"
 
-    def form(self, grant: str, assertion: str | None = None, **fields: Any) -> dict[str, str]:
-        """A token request without ``client_id``, as certification runs send it; ``...`` removes a field."""
-        form = {
-            "grant_type": grant,
-            **self.ehr.credentials(self.ehr.assertion() if assertion is None else assertion),
-            "client_id": ...,
-            **fields,
-        }
-        return {name: value for name, value in form.items() if value is not ...}
 
-    def code_form(self, code: str, assertion: str | None = None, **fields: Any) -> dict[str, str]:
-        """The form that redeems ``code``."""
-        given = {"code": code, "redirect_uri": self.ehr.redirect_uri, "code_verifier": self.ehr.verifier}
-        return self.form("authorization_code", assertion, **{**given, **fields})
+class RelyingParty(LoginEhr):
+    """A client of a running service with everything a login needs: PAR, browser, code, refresh."""
 
-    def redeem(self, code: str, *, key: SigningKey | None = None, **fields: Any) -> Answer:
-        """Redeem ``code`` with a good proof."""
-        return self.ehr.send(self.code_form(code, **fields), self.ehr.proof(key=key))
+    @classmethod
+    def of(cls, client: LoginEhr) -> Self:
+        """The same client, logging in for real."""
+        party = cls(client.service, client.client_id, client.key, client.dpop_key)
+        party.redirect_uri = client.redirect_uri
+        return party
 
-    def refresh(self, token: str, *, key: SigningKey | None = None, **fields: Any) -> Answer:
-        """Refresh with a good proof."""
-        form = self.form("refresh_token", refresh_token=token, **fields)
-        return self.ehr.send(form, self.ehr.proof(key=key))
+    @classmethod
+    def development(cls, service: Service) -> Self:
+        """The client ``dev-login`` that every development installation is born with."""
+        jwk = json.loads((service.data / "clients" / "dev-login.jwk").read_bytes())
+        party = cls(service, "dev-login", load_private_jwk(jwk))
+        party.redirect_uri = NATIVE_CALLBACK
+        return party
 
-    @property
-    def resource(self) -> str:
-        """The protected resource: userinfo."""
-        return f"{self.ehr.service.issuer}/connect/userinfo"
+    def log_in(self, visitor: Visitor | None = None, **arguments: Any) -> Returned:
+        """As ``log_in``."""
+        return log_in(self.service, self, visitor=visitor, **arguments)
 
-    def proof(self, token: str, **more: Any) -> str:
-        """A good proof for the resource."""
-        return make_proof(
-            more.pop("key", self.ehr.dpop_key),
-            "GET",
-            self.resource,
-            now=self.ehr.service.now(),
-            access_token=token,
-            **more,
+    def redeem(self, code: str, *, details: Any = None, **fields: Any) -> Answer:
+        """Exchange a code; ``details`` is an attestation for the assertion, ``fields`` replace parameters."""
+        return self._grant(
+            "authorization_code",
+            details,
+            {"code": code, "redirect_uri": self.redirect_uri, "code_verifier": self.verifier, **fields},
         )
 
-    def call(self, token: str, proof: str | None = None, *, scheme: str = "DPoP", **headers: str) -> Answer:
-        """Call the resource; ``proof`` None makes a good one."""
-        sent = {"Authorization": f"{scheme} {token}", "DPoP": self.proof(token) if proof is None else proof}
-        return Answer(*http("GET", self.resource, headers={**sent, **headers}))
+    def refresh(self, token: str, *, details: Any = None, **fields: Any) -> Answer:
+        """Ask for a new access token."""
+        return self._grant("refresh_token", details, {"refresh_token": token, **fields})
+
+    def tokens(self, visitor: Visitor | None = None, *, details: Any = None, **arguments: Any) -> Answer:
+        """The whole way: push, log in, redeem the code."""
+        return self.redeem(self.log_in(visitor, **arguments).code, details=details)
+
+    def _grant(self, grant: str, details: Any, fields: dict[str, Any]) -> Answer:
+        form = self.form(self.assertion(details=details), grant_type=grant, scope=..., **fields)
+        return self.send(form, self.proof())

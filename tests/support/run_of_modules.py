@@ -6,7 +6,7 @@ from typing import Any
 from support.backstage import Backstage
 from support.ehr import Answer
 from support.login import IDENTITY
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.jose import generate_key
 

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 
 from support.provider import NAME, callback
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import ANAESTHETIST, Page, Returned, Visitor
 
 

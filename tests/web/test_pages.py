@@ -7,7 +7,7 @@ import pytest
 from flask import Flask, Request, Response
 from werkzeug.test import EnvironBuilder
 
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import ANAESTHETIST, Page, Returned, Visitor
 from tillit_server.web.cookies import cookies_of
 from tillit_server.web.pages import Pages, origin_source

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.provider import NAME, callback
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import Page, Returned, Visitor
 
 

@@ -12,7 +12,7 @@ from werkzeug.test import Client
 
 from support.house import House
 from support.provider import NAME
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from tillit.protocol.jose import generate_key
 from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.login.idps import Idp, IdpRegistry

@@ -10,7 +10,7 @@ import requests
 from support.backstage import SELF_SERVICE
 from support.house import House
 from support.provider import NAME, callback
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import Page, Returned, Visitor
 
 STRANGERS = 40

@@ -8,7 +8,7 @@ import pytest
 
 from support.backstage import Backstage
 from support.login import LoginEhr, Reception
-from support.rp import RelyingParty, authorize_url
+from support.relying_party import RelyingParty, authorize_url
 from support.service import Service, http
 from support.visitor import Page, Returned, Visitor
 from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion

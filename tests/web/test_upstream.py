@@ -9,7 +9,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from support.provider import NAME, callback
-from support.rp import authorize_url
+from support.relying_party import authorize_url
 from support.visitor import Page, Returned, Visitor
 
 
