@@ -22,8 +22,9 @@ from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
 from tillit_server.issuer.clients.client import KIND as CLIENT
-from tillit_server.issuer.clients.client import ClientError, ClientRegistry
+from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.issuer.clients.registration import ClientExists, register
+from tillit_server.issuer.clients.rules import ClientError
 from tillit_server.issuer.clients.seeds import read_seeds
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit

@@ -11,7 +11,7 @@ from support.intakes import PROOF, claims, header, refuses_all
 from support.service import PHR
 from support.tokens import b64, compact, key_for
 from tillit.protocol.jose import private_jwk
-from tillit_server.issuer.clients.client import ClientError
+from tillit_server.issuer.clients.rules import ClientError
 
 RSA_NUMBERS = key_for("PS256").material.private_numbers().public_numbers
 EC, ED = key_for("ES256").public.bare_jwk, key_for("EdDSA").public.bare_jwk

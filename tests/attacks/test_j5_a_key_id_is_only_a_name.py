@@ -5,7 +5,7 @@ import pytest
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr
 from support.intakes import ASSERTION, CARRIER, PROOF, claims, header, key_of, present, refuses_all
 from support.tokens import compact, key_for
-from tillit_server.issuer.clients.client import ClientError
+from tillit_server.issuer.clients.rules import ClientError
 
 KEY_IDS = ("../../dev/null", "' OR 1=1--", "\0", "a\0b", "k" * 10_000, 7, [], {}, "", None, True, "unknown")
 

@@ -7,7 +7,8 @@ import pytest
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.apis import Api, ApiConfigError, ApiRegistry, load_apis
 from tillit_server.issuer.claims import AT_WISH
-from tillit_server.issuer.clients.client import ClientError, client_from
+from tillit_server.issuer.clients.client import client_from
+from tillit_server.issuer.clients.rules import ClientError
 from tillit_server.issuer.grants.basis import Basis
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.targeting import narrow_scope

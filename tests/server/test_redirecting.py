@@ -7,8 +7,9 @@ import pytest
 
 from tillit.protocol.jose import generate_key
 from tillit_server.issuer.apis import Api, ApiRegistry
-from tillit_server.issuer.clients.client import Client, ClientError, check_installed, client_from
+from tillit_server.issuer.clients.client import Client, check_installed, client_from
 from tillit_server.issuer.clients.redirecting import fault_of, may_return_to
+from tillit_server.issuer.clients.rules import ClientError
 
 APIS = ApiRegistry((Api("ward", ("ward/list",)),))
 KEY = generate_key("ES256").public.jwk

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tillit_server.issuer.clients.client import ClientError
+from tillit_server.issuer.clients.rules import ClientError
 from tillit_server.issuer.clients.seeds import read_seeds
 
 CLIENT = """

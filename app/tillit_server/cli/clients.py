@@ -96,14 +96,17 @@ def add(
     **members: Any,
 ) -> None:
     """Register a client. Every worker knows it within a second."""
-    from tillit_server.issuer.clients.client import ClientError, client_from
+    from tillit_server.issuer.clients.client import client_from
     from tillit_server.issuer.clients.registration import ClientExists, register
+    from tillit_server.issuer.clients.rules import ClientError
 
     words = [word for value in scopes for word in value.split()]
     try:
         client = client_from({"id": client_id, "keys": _keys(jwks), "scopes": words, **members})
         with opened(file, data) as installation:
-            register(installation.services, client, replace=replace, operator=operator, reason=reason)
+            client = register(
+                installation.services, client, replace=replace, operator=operator, reason=reason
+            )
     except (ClientError, ClientExists) as error:
         fail(f"clients: {error}")
     if output == "json":

@@ -9,29 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tillit.protocol.client_assertion import AssertionProfile
-from tillit.protocol.errors import Rejected
-from tillit.protocol.jose import PublicKey, load_public_jwk
+from tillit.protocol.jose import PublicKey
 from tillit_server.issuer.apis import ApiRegistry
+from tillit_server.issuer.clients.keys import ClientKey, read_keys
 from tillit_server.issuer.clients.profiles import PROFILES, Profile
-from tillit_server.issuer.clients.rules import faults_here, faults_of
+from tillit_server.issuer.clients.rules import ClientError, faults_here, faults_of
 from tillit_server.storage.ports import Records
 
 KIND = "client"
 # A user's sub always ends in "=", which no client id may hold: the two can never be equal.
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", re.ASCII)
-MAX_KEYS = 10
-
-
-class ClientError(ValueError):
-    """A client cannot be registered; the message names the member at fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientKey:
-    """One public key of a client, with its expiry (Unix seconds, or never)."""
-
-    key: PublicKey
-    expires_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +31,7 @@ class Client:
     ``native``: its loopback redirect URIs are good with any port (RFC 8252 §7.3). ``audiences``: the APIs
     that this client is itself, whose tokens it may introspect and exchange. ``sector_identifier``: clients of
     one sector see the same ``sub``. ``refresh_token_lifetime``: seconds, None for the installation's.
+    ``keys_removed_at``: when an operator last took a key away (Unix seconds); a token from before adds none.
     """
 
     id: str
@@ -75,6 +63,7 @@ class Client:
     purpose_of_use_details_required: bool = False
     patient_identifier: Literal["forbidden", "optional", "required"] = "optional"
     disabled: bool = False
+    keys_removed_at: float | None = None
 
     @property
     def sector(self) -> str:
@@ -96,14 +85,14 @@ class Client:
 
     def keys_at(self, now: float) -> tuple[PublicKey, ...]:
         """The keys that have not expired at ``now``."""
-        return tuple(entry.key for entry in self.keys if entry.expires_at is None or now < entry.expires_at)
+        return tuple(entry.key for entry in self.keys if entry.good_at(now))
 
     def to_record(self) -> dict[str, Any]:
         """The JSON form that is stored and printed."""
         return {
             "id": self.id,
             "name": self.name,
-            "keys": [{**entry.key.jwk, "exp": entry.expires_at} for entry in self.keys],
+            "keys": [entry.to_record() for entry in self.keys],
             "legal_entities": list(self.legal_entities),
             "scopes": sorted(self.scopes),
             "grants": sorted(self.grants),
@@ -121,6 +110,7 @@ class Client:
             **{name: getattr(self, name) for name in _SWITCHES},
             "patient_identifier": self.patient_identifier,
             "disabled": self.disabled,
+            "keys_removed_at": self.keys_removed_at,
         }
 
 
@@ -157,7 +147,7 @@ def client_from(value: Mapping[str, Any]) -> Client:
     client = Client(
         id=identifier,
         name=str(value.get("name", "")),
-        keys=_keys(value.get("keys", ()), algorithms),
+        keys=read_keys(value.get("keys", ()), algorithms),
         legal_entities=tuple(value.get("legal_entities", ())),
         scopes=frozenset(value.get("scopes", ())),
         grants=frozenset(value.get("grants", ())),
@@ -174,6 +164,7 @@ def client_from(value: Mapping[str, Any]) -> Client:
         refresh_token_lifetime=value.get("refresh_token_lifetime"),
         patient_identifier=value.get("patient_identifier", "optional"),
         disabled=bool(value.get("disabled", False)),
+        keys_removed_at=value.get("keys_removed_at"),
         **{name: bool(value.get(name, False)) for name in _SWITCHES},
     )
     for fault in faults_of(client):
@@ -188,28 +179,6 @@ def check_installed(client: Client, apis: ApiRegistry, signing: Collection[str],
     """
     for fault in faults_here(client, apis, signing, dev=dev):
         raise ClientError(fault)
-
-
-def _keys(jwks: object, algorithms: tuple[str, ...]) -> tuple[ClientKey, ...]:
-    if not isinstance(jwks, list | tuple) or not 1 <= len(jwks) <= MAX_KEYS:
-        raise ClientError(f"keys: 1 to {MAX_KEYS} JSON Web Keys needed")
-    keys: list[ClientKey] = []
-    for position, jwk in enumerate(jwks):
-        if not isinstance(jwk, Mapping):
-            raise ClientError(f"keys[{position}]: a JSON Web Key needed")
-        expires_at = jwk.get("exp")
-        if expires_at is not None and (
-            isinstance(expires_at, bool) or not isinstance(expires_at, int | float)
-        ):
-            raise ClientError(f"keys[{position}].exp: Unix seconds needed")
-        public = {name: member for name, member in jwk.items() if name != "exp"}
-        try:
-            keys.append(ClientKey(load_public_jwk(public, algorithms=algorithms), expires_at))
-        except Rejected as error:
-            raise ClientError(f"keys[{position}].{error.pointer}: {error.reason}") from error
-    if len({entry.key.kid for entry in keys}) != len(keys):
-        raise ClientError("keys: two keys with the same kid")
-    return tuple(keys)
 
 
 class ClientRegistry:

@@ -16,12 +16,17 @@ class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
     """No client of this id is registered."""
 
 
-def register(services: Services, client: Client, *, replace: bool, operator: str, reason: str) -> None:
-    """Write ``client``.
+def register(services: Services, client: Client, *, replace: bool, operator: str, reason: str) -> Client:
+    """Write ``client`` and give it as it was written: its new keys are registered now.
 
     Raises ``ClientExists`` unless ``replace``, ``ClientError`` and ``StorageUnavailable``.
     """
     check_installed(client, services.apis, services.signer.algorithms, dev=services.dev)
+    now = services.clock()
+    keys = tuple(
+        key if key.registered_at is not None else replaced(key, registered_at=now) for key in client.keys
+    )
+    client = replaced(client, keys=keys)
     event = (ClientReplaced if replace else ClientAdded)(
         client_id=client.id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
     )
@@ -30,6 +35,7 @@ def register(services: Services, client: Client, *, replace: bool, operator: str
         services.store.settle(Settlement(puts=(put,), entries=(services.audit.entry(event),)))
     except Conflict as conflict:
         raise ClientExists(f"{client.id} is registered; --replace registers it anew") from conflict
+    return client
 
 
 def set_disabled(services: Services, client_id: str, *, disabled: bool, operator: str, reason: str) -> None:

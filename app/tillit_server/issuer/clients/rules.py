@@ -25,11 +25,18 @@ MAX_REFRESH_LIFETIME: Final = 31_536_000
 _LOGIN = "authorization_code"
 
 
+class ClientError(ValueError):
+    """A client cannot be registered; the message names the member at fault."""
+
+
 def faults_of(client: "Client") -> Iterator[str]:
     """What is wrong with ``client`` wherever it is registered."""
     yield from _organisations(client)
     if not client.grants or not client.grants <= GRANTS:
         yield f"grants: one or more of {', '.join(sorted(GRANTS))} needed"
+    removed = client.keys_removed_at
+    if removed is not None and type(removed) not in {int, float}:
+        yield "keys_removed_at: Unix seconds needed"
     if client.patient_identifier not in {"forbidden", "optional", "required"}:
         yield "patient_identifier: forbidden, optional or required"
     if not all(map(_is_scope, client.scopes)):

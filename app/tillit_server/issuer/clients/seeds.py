@@ -8,7 +8,8 @@ from typing import Any
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import read_json
 from tillit.protocol.jose import ALGORITHMS
-from tillit_server.issuer.clients.client import Client, ClientError, client_from
+from tillit_server.issuer.clients.client import Client, client_from
+from tillit_server.issuer.clients.rules import ClientError
 from tillit_server.issuer.development_keys import development_key
 
 
