@@ -127,6 +127,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             on_change=_alarm(audit),
             write=settle_ring,
         )
+        closing.callback(signer.close)
         refusals = RefusalLog(audit, clock=clock)
         closing.callback(refusals.flush)
         audit_secret = secrets.current("audit_hash").value

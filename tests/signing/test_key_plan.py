@@ -5,6 +5,7 @@ import pytest
 from tillit.protocol.jose import generate_key
 from tillit_server.signing.custody import CustodyError
 from tillit_server.signing.key_plan import KeyPlan, public_members
+from tillit_server.signing.key_store import SealedKeys
 from tillit_server.signing.keyring import Policy
 
 START = 1_795_000_000
@@ -34,7 +35,12 @@ def test_nothing_due_is_the_same_ring(plan: KeyPlan) -> None:
 def test_a_store_that_cannot_write_does_not_make_keys_for_ever(custody) -> None:
     """Keys made for a change that was not written are used for the next attempt, and each only once."""
     made = []
-    plan = KeyPlan(custody, Policy(), ("ES256",), lambda alg: made.append(generate_key(alg)) or made[-1])
+    plan = KeyPlan(
+        custody,
+        Policy(),
+        ("ES256",),
+        [SealedKeys(custody, lambda alg: made.append(generate_key(alg)) or made[-1])],
+    )
     first = plan.advance(None, START)[0]
     assert [plan.advance(None, START)[0] for _ in range(5)] == [first] * 5
     assert len(made) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from tillit.protocol import jose
 from tillit.protocol.gate import read_jws
-from tillit_server.signing import key_plan
+from tillit_server.signing.key_store import SealedKeys
 from tillit_server.signing.keyring import NoSigningKey, Policy
 from tillit_server.signing.signer import RingUnavailable, Signer
 
@@ -36,12 +36,11 @@ def test_a_token_verifies_under_its_published_key(alg: str, start_signer, clock)
     assert jose.verify(unverified, keys, algorithms=(alg,)).kid == kid
 
 
-def test_rsa_keys_work_too(start_signer, clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rsa_keys_work_too(start_signer, custody, clock) -> None:
     """RS256 and PS256 keys are made, sealed, opened and used."""
-    made = jose.generate_key
-    monkeypatch.setattr(key_plan.KeyPlan.__init__, "__defaults__", (lambda alg: made(alg, rsa_bits=2048),))
-    start_signer("RS256")
-    service = start_signer("RS256")
+    stores = (SealedKeys(custody, lambda alg: jose.generate_key(alg, rsa_bits=2048)),)
+    start_signer("RS256", stores=stores)
+    service = start_signer("RS256", stores=stores)
     token, kid = service.sign("at+jwt", CLAIMS, "RS256")
     assert verified_by(service, token, clock()) == kid
     assert {key["e"] for key in service.jwks(clock())["keys"]} == {"AQAB"}

@@ -20,6 +20,7 @@ from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import UnverifiedJWS, decode_base64url
 from tillit.protocol.jwk import (
     ALGORITHMS,
+    KeptElsewhere,
     PublicKey,
     SigningKey,
     base64url,
@@ -39,6 +40,7 @@ from tillit.protocol.private_keys import (
 
 __all__ = [
     "ALGORITHMS",
+    "KeptElsewhere",
     "PublicKey",
     "SigningKey",
     "base64url",
@@ -112,6 +114,8 @@ def is_signed_by(token: str, key: SigningKey) -> bool:
 def sign_bytes(data: bytes, key: SigningKey) -> bytes:
     """Sign octets with the key's algorithm; ECDSA in the fixed-length form of RFC 7518 section 3.4."""
     material: Any = key.material
+    if isinstance(material, KeptElsewhere):
+        return material.sign_octets(data)
     if key.alg in _ECDSA:
         size, scheme = _ECDSA[key.alg]
         r, s = decode_dss_signature(material.sign(data, scheme))

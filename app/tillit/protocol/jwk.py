@@ -5,6 +5,7 @@ Other rooms import these names from ``tillit.protocol.jose``.
 
 import binascii
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -24,6 +25,16 @@ MAX_KEYS: Final = 100
 _CACHED_KEYS: Final = 1024
 
 PublicMaterial = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+class KeptElsewhere(ABC):
+    """A private key that never comes here, because a device keeps it: all it can do is sign."""
+
+    @abstractmethod
+    def sign_octets(self, data: bytes) -> bytes:
+        """Sign with the algorithm of the key, in the form of RFC 7518 (ECDSA: r and s of fixed length)."""
+
+
 PrivateMaterial = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 EC_CURVES: Final[Mapping[str, tuple[str, ec.EllipticCurve]]] = {
@@ -79,11 +90,11 @@ class SigningKey:
     kid: str
     alg: str
     public: PublicKey
-    _material: PrivateMaterial = field(repr=False, compare=False)
+    _material: PrivateMaterial | KeptElsewhere = field(repr=False, compare=False)
 
     @property
-    def material(self) -> PrivateMaterial:
-        """The key as ``cryptography`` holds it."""
+    def material(self) -> PrivateMaterial | KeptElsewhere:
+        """The key as ``cryptography`` holds it, or what signs in its place."""
         return self._material
 
 

@@ -14,6 +14,7 @@ from tillit.protocol.errors import Rejected
 from tillit.protocol.jwk import (
     EC_CURVES,
     RSA_ALGORITHMS,
+    KeptElsewhere,
     PrivateMaterial,
     PublicMaterial,
     SigningKey,
@@ -85,21 +86,21 @@ def load_private_der(
 
 def private_pem(key: SigningKey, password: bytes | None) -> bytes:
     """Write a private key as PKCS#8 in PEM, encrypted when there is a password."""
-    return key.material.private_bytes(
+    return _here(key).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, _encryption(password)
     )
 
 
 def private_der(key: SigningKey, password: bytes | None = None) -> bytes:
     """Write a private key as PKCS#8 in DER, encrypted when there is a password."""
-    return key.material.private_bytes(
+    return _here(key).private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, _encryption(password)
     )
 
 
 def private_jwk(key: SigningKey) -> dict[str, str]:
     """Write a private key as a JWK, private members and all."""
-    material = key.material
+    material = _here(key)
     if isinstance(material, ec.EllipticCurvePrivateKey):
         size = (material.key_size + 7) // 8
         secret = {"d": _octets(material.private_numbers().private_value, size)}
@@ -110,6 +111,13 @@ def private_jwk(key: SigningKey) -> dict[str, str]:
     else:
         secret = {"d": base64url(material.private_bytes_raw())}
     return {**key.public.bare_jwk, **secret, "kid": key.kid, "alg": key.alg, "use": "sig"}
+
+
+def _here(key: SigningKey) -> PrivateMaterial:
+    """The private half; raises Rejected for one that a device keeps."""
+    if isinstance(key.material, KeptElsewhere):
+        raise Rejected("private key is kept elsewhere and cannot be written", "key")
+    return key.material
 
 
 def _encryption(password: bytes | None) -> serialization.KeySerializationEncryption:

@@ -1,21 +1,15 @@
-"""The key ring as a stored ring: makes keys, seals their private halves, opens them again once per change."""
+"""The key ring as a stored ring: has keys made by a store, and opens them again once per change."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tillit.protocol.errors import Rejected
-from tillit.protocol.jose import (
-    PublicKey,
-    SigningKey,
-    generate_key,
-    load_private_der,
-    load_public_jwk,
-    private_der,
-    thumbprint,
-)
+from tillit.protocol.jose import PublicKey, SigningKey, load_public_jwk, thumbprint
 from tillit_server.signing.custody import Custody, CustodyError
 from tillit_server.signing.key_moves import Move, Rules, play
+from tillit_server.signing.key_store import KeyStore, SealedKeys, TokenUnavailable
 from tillit_server.signing.keyring import Change, Entry, KeyRing, NewKey, Policy, State, advance, first_ring
 from tillit_server.signing.live import RingChange
 from tillit_server.storage.ports import Json
@@ -47,18 +41,23 @@ class KeyPlan:
         custody: Custody,
         policy: Policy,
         algorithms: Collection[str],
-        generate: Callable[[str], SigningKey] = generate_key,
+        stores: Sequence[KeyStore] = (),
     ) -> None:
-        """``algorithms``: the enabled ones; each always has a signing key and an announced standby."""
-        self._custody = custody
+        """``algorithms``: the enabled ones; each always has a signing key and an announced standby.
+
+        ``stores``: the first one makes keys, each opens its own; without any, keys are sealed by ``custody``.
+        """
+        self._stores = tuple(stores) or (SealedKeys(custody),)
         self._policy = policy
         self._algorithms = tuple(dict.fromkeys(algorithms))
-        self._generate = generate
         # Keys made for a ring that was not written: a full disk must not make us make new ones every second.
         self._spare: dict[str, NewKey] = {}
         self._unused: list[NewKey] = []
         self._opened: dict[str, SigningKey] = {}
         self._known: dict[str, PublicKey] = {}
+        self._offered: KeyRing | None = None
+        # Keys of which no store holds anything any more.
+        self._buried: set[str] = set()
 
     def advance(self, ring: OpenRing | None, now: float) -> tuple[OpenRing, tuple[RingChange, ...]]:
         """Do what is due; the same ring when nothing is."""
@@ -68,7 +67,9 @@ class KeyPlan:
         before = ring.ring if ring else first_ring(now, self._algorithms, self._make, self._policy)
         after, changes = advance(before, now, self._policy, self._make, self._algorithms)
         if ring is not None and after == before:
+            self.bury(ring.ring)
             return ring, ()
+        self._offered = None if ring is None else before
         return self._open(after), tuple(_as_event(change) for change in changes)
 
     def change(
@@ -76,9 +77,30 @@ class KeyPlan:
     ) -> tuple[OpenRing, tuple[RingChange, ...]]:
         """Do what an operator asks for; raises ``IllegalMove``."""
         self._unused = list(self._spare.values())
+        self._offered = ring.ring
         after, steps = play(ring.ring, move, now, Rules(self._policy, self._algorithms, self._make))
         told = (RingChange(step.event, step.kid, step.alg, step.at, operator, reason) for step in steps)
         return self._open(after), tuple(told)
+
+    def bury(self, ring: KeyRing) -> None:
+        """Destroy what stores still hold of keys whose private half ``ring`` gave up or never took in.
+
+        A key made for a ring has lost its race when another ring is there; as long as that very ring is
+        there, a write that failed may still be done. What cannot be reached now is buried at the next call.
+        """
+        lost = set() if ring == self._offered else self._spare.keys() - {entry.kid for entry in ring.entries}
+        dead = {entry.kid for entry in ring.entries if entry.private is None} - self._buried
+        if lost or dead:
+            with suppress(TokenUnavailable):
+                for store in self._stores:
+                    store.destroy(lost | dead)
+                self._buried |= dead
+                self._spare = {kid: made for kid, made in self._spare.items() if kid not in lost}
+
+    def close(self) -> None:
+        """Let go of the stores."""
+        for store in self._stores:
+            store.close()
 
     def to_json(self, ring: OpenRing) -> Json:
         """The document's body."""
@@ -111,9 +133,7 @@ class KeyPlan:
             if spare.public["alg"] == alg:
                 self._unused.remove(spare)
                 return spare
-        key = self._generate(alg)
-        sealed = self._custody.seal(private_der(key), context=_context(key.kid))
-        made = NewKey(key.kid, key.public.jwk, sealed)
+        made, key = self._stores[0].make(alg)
         self._spare[key.kid], self._opened[key.kid] = made, key
         return made
 
@@ -123,15 +143,18 @@ class KeyPlan:
         self._opened, self._known = dict(private), dict(public)
         return OpenRing(ring, private, public)
 
-    def _private(self, entry: Entry, sealed: str) -> SigningKey:
-        key = self._opened.get(entry.kid)
-        try:
-            key = key or load_private_der(self._custody.open(sealed, context=_context(entry.kid)), entry.alg)
-        except Rejected:
-            raise CustodyError(f"the private key of {entry.kid} cannot be read") from None
+    def _private(self, entry: Entry, text: str) -> SigningKey:
+        key = self._opened.get(entry.kid) or self._store_of(text, entry.kid).open(entry, text)
         if key.kid != entry.kid or key.public.jwk != dict(entry.public):
             raise CustodyError(f"the private key of {entry.kid} does not belong to its public key")
         return key
+
+    def _store_of(self, text: str, kid: str) -> KeyStore:
+        scheme = text.partition(":")[0]
+        for store in self._stores:
+            if store.scheme == scheme:
+                return store
+        raise CustodyError(f"the private key of {kid} is kept in {scheme[:16]}: no setting names it")
 
     def _public(self, entry: Entry) -> PublicKey:
         known = self._known.get(entry.kid)
@@ -144,10 +167,6 @@ class KeyPlan:
         except Rejected as refusal:
             raise CustodyError(f"the public key of {entry.kid} is unusable: {refusal.reason}") from None
         return key
-
-
-def _context(kid: str) -> str:
-    return f"signing key {kid}"
 
 
 def _as_event(change: Change) -> RingChange:

@@ -13,6 +13,7 @@ from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign
 from tillit_server.signing.custody import Custody
 from tillit_server.signing.key_moves import Move
 from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
+from tillit_server.signing.key_store import KeyStore
 from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, State, active_key, published
 from tillit_server.signing.live import LiveRing, OnChange, RingChange, RingUnavailable, WriteRing
 from tillit_server.storage.ports import Records
@@ -43,11 +44,12 @@ class Signer:
         policy: Policy | None = None,
         algorithms: Collection[str] = ("ES256",),
         *,
+        stores: Sequence[KeyStore] = (),
         on_change: OnChange | None = None,
         write: WriteRing | None = None,
         ticks: Callable[[], float] | None = None,
     ) -> None:
-        """Open the key ring, or found it at the very first start.
+        """Open the key ring, or found it at the very first start. ``stores``: as ``KeyPlan`` has them.
 
         Raises ``CustodyError`` (one readable line) when the ring must not be used, ``StorageUnavailable``.
         """
@@ -55,7 +57,7 @@ class Signer:
         self._policy = policy or Policy()
         self._algorithms = frozenset(algorithms)
         self._on_change = on_change
-        self._plan = KeyPlan(custody, self._policy, algorithms)
+        self._plan = KeyPlan(custody, self._policy, algorithms, stores)
         self._live: LiveRing[OpenRing] = LiveRing(
             self._plan,
             records,
@@ -142,9 +144,16 @@ class Signer:
 
         Raises ``IllegalMove``, ``StorageUnavailable``, ``CustodyError``; then nothing was done.
         """
-        return self._live.change(
+        changes = self._live.change(
             lambda ring, now: self._plan.change(ring, move, now, operator=operator, reason=reason)
         )
+        self._plan.bury(self.ring())
+        return changes
+
+    def close(self) -> None:
+        """Leave nothing open, and no key behind that nobody uses."""
+        self._plan.bury(self._live.last(advance=False).ring)
+        self._plan.close()
 
     @property
     def policy(self) -> Policy:
