@@ -24,7 +24,7 @@ from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_a
 from tillit_server.issuer.clients.client import KIND as CLIENT
 from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.issuer.clients.registration import ClientExists, register
-from tillit_server.issuer.clients.rules import ClientError
+from tillit_server.issuer.clients.rules import ClientError, unusable
 from tillit_server.issuer.clients.seeds import read_seeds
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit
@@ -160,9 +160,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
                 refresh=settings.refresh_lifetime,
             ),
         )
-        missing = sorted(a for a in apis.signing_algorithms if a not in settings.algorithms)
-        if missing:
-            raise ApiConfigError(f"signing_algorithm: {missing[0]} is not among the enabled algorithms")
+        for api in apis.apis:
+            if fault := unusable(api.signing_algorithm, signer.usable()):
+                raise ApiConfigError(f"{api.audience}: signing_algorithm: {fault}")
         _sow(settings, services)
         idps, test_provider = _identity_providers(settings, services)
         if worker:

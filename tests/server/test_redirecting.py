@@ -101,18 +101,20 @@ def test_loopback_is_for_native_clients_and_development():
     """Outside development mode http is registered for native clients only."""
     web, native = client("http://127.0.0.1/callback"), client("http://127.0.0.1/callback", native=True)
     for registered, dev in ((web, True), (native, True), (native, False)):
-        check_installed(registered, APIS, ["ES256"], dev=dev)
+        check_installed(registered, APIS, {"ES256": None}, dev=dev)
     with pytest.raises(ClientError, match=r"^redirect_uris: loopback"):
-        check_installed(web, APIS, ["ES256"], dev=False)
+        check_installed(web, APIS, {"ES256": None}, dev=False)
 
 
 def test_the_oldest_profile_is_for_development():
     """What forgives tokens without a proof and requests without a push never gets into production."""
     oldest = client("https://ehr.example/callback", profile="legacy")
-    check_installed(oldest, APIS, ["ES256"], dev=True)
+    check_installed(oldest, APIS, {"ES256": None}, dev=True)
     with pytest.raises(ClientError, match=r"^profile: legacy is for development mode"):
-        check_installed(oldest, APIS, ["ES256"], dev=False)
-    check_installed(client("https://ehr.example/callback", profile="helseid"), APIS, ["ES256"], dev=False)
+        check_installed(oldest, APIS, {"ES256": None}, dev=False)
+    check_installed(
+        client("https://ehr.example/callback", profile="helseid"), APIS, {"ES256": None}, dev=False
+    )
 
 
 def test_a_client_who_logs_people_in_has_a_way_back_and_a_key_that_signs():
@@ -120,9 +122,13 @@ def test_a_client_who_logs_people_in_has_a_way_back_and_a_key_that_signs():
     with pytest.raises(ClientError, match=r"^redirect_uris: one or more"):
         client()
     with pytest.raises(ClientError, match=r"^id_token_signed_response_alg"):
-        check_installed(client("https://ehr.example/"), APIS, ["PS256"], dev=False)
+        check_installed(client("https://ehr.example/"), APIS, {"PS256": None}, dev=False)
+    wanting = client("https://ehr.example/", id_token_signed_response_alg="PS256")
+    check_installed(wanting, APIS, {"PS256": None}, dev=False)
+    with pytest.raises(ClientError, match="PS256 is announced and signs from 2026-01-15T08:30:00Z"):
+        check_installed(wanting, APIS, {"PS256": 1768465800}, dev=False)
     machine = client(grants=["client_credentials"])
-    check_installed(machine, APIS, ["PS256"], dev=False)
+    check_installed(machine, APIS, {"PS256": None}, dev=False)
 
 
 @pytest.mark.parametrize("value", [0, -1, True, "3600", 31_536_001, 1.5])

@@ -1,6 +1,7 @@
 """The signer: every signature verified, nothing private published, the right key at every instant."""
 
 import itertools
+import math
 import sys
 import threading
 import time
@@ -53,7 +54,7 @@ def test_an_algorithm_that_is_not_enabled_is_refused(start_signer) -> None:
     for alg in ("EdDSA", "ES384", "none", "HS256", ""):
         with pytest.raises(NoSigningKey):
             service.sign("at+jwt", CLAIMS, alg)
-        assert not service.signs(alg)
+        assert alg not in service.usable()
 
 
 def test_every_process_flips_at_the_same_instant(start_signer, clock, ticks) -> None:
@@ -139,15 +140,15 @@ def test_signing_stops_two_seconds_after_the_store_and_the_key_set_does_not(
 
 
 def test_an_algorithm_enabled_by_a_restart_signs_after_a_day(start_signer, clock, ticks) -> None:
-    """In the key set at once, usable 24 h later."""
+    """In the key set at once, usable 24 h later, and it says so."""
     start_signer("ES256")
     clock.pass_(100)
     service = start_signer("ES256", "EdDSA")
-    assert not service.signs("EdDSA")
+    assert service.usable() == {"ES256": None, "EdDSA": math.ceil(clock()) + DAY}
     assert sum(key["alg"] == "EdDSA" for key in service.jwks(clock())["keys"]) == 2
     clock.pass_(DAY + 1)
     ticks.pass_(5)
-    assert service.signs("EdDSA")
+    assert service.usable() == {"ES256": None, "EdDSA": None}
 
 
 def test_the_key_set_says_how_long_it_may_be_kept(start_signer) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "advance",
     "due",
     "first_ring",
+    "first_use",
     "published",
 ]
 
@@ -148,6 +149,12 @@ def active_key(ring: KeyRing, alg: str, now: float) -> Entry:
     chain = ring.chain(alg)
     when = f"announced, signs from {chain[0].active_from}" if chain else "not in the key ring"
     raise NoSigningKey(f"no signing key for {alg} at {math.floor(now)}: {when}")
+
+
+def first_use(ring: KeyRing, alg: str, now: float) -> int | None:
+    """None if a key of ``alg`` signs at ``now``, else the instant from which its announced one will."""
+    chain = [entry for entry in ring.chain(alg) if entry.state(now) in {State.ACTIVE, State.ANNOUNCED}]
+    return None if not chain or chain[0].state(now) is State.ACTIVE else chain[0].active_from
 
 
 def published(ring: KeyRing, now: float) -> tuple[Entry, ...]:

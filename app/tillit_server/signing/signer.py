@@ -14,7 +14,15 @@ from tillit_server.signing.custody import Custody
 from tillit_server.signing.key_moves import Move
 from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
 from tillit_server.signing.key_store import KeyStore
-from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, State, active_key, published
+from tillit_server.signing.keyring import (
+    KeyRing,
+    NoSigningKey,
+    Policy,
+    State,
+    active_key,
+    first_use,
+    published,
+)
 from tillit_server.signing.live import LiveRing, OnChange, RingChange, RingUnavailable, WriteRing
 from tillit_server.storage.ports import Records
 
@@ -83,13 +91,13 @@ class Signer:
             raise SelfCheckFailed(f"a signature of key {key.kid} ({alg}) did not verify")
         return token, key.kid
 
-    def signs(self, alg: str) -> bool:
-        """Whether ``alg`` can be used now; one just enabled cannot until its announcement is over."""
-        try:
-            self._key(alg)
-        except NoSigningKey:
-            return False
-        return True
+    def usable(self) -> dict[str, int | None]:
+        """The enabled algorithms: None for one that signs now, else the instant from which it will.
+
+        One that was enabled later than the first start cannot be used until its announcement is over.
+        """
+        ring, now = self._live.last().ring, self._clock()
+        return {alg: first_use(ring, alg, now) for alg in sorted(self._algorithms)}
 
     def jwks(self, now: float) -> dict[str, list[dict[str, Any]]]:
         """The public key set (RFC 7517 section 5) at ``now``. Never fails once the service has started."""

@@ -4,7 +4,7 @@ A client lives as one record of kind ``client``; the value is the JSON of ``Clie
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -172,10 +172,12 @@ def client_from(value: Mapping[str, Any]) -> Client:
     return client
 
 
-def check_installed(client: Client, apis: ApiRegistry, signing: Collection[str], *, dev: bool) -> None:
+def check_installed(
+    client: Client, apis: ApiRegistry, signing: Mapping[str, int | None], *, dev: bool
+) -> None:
     """Refuse what means nothing in this installation, or is for development only. Raises ``ClientError``.
 
-    ``signing``: the algorithms that the installation signs with.
+    ``signing``: the algorithms that the installation signs with; None, or the instant from which.
     """
     for fault in faults_here(client, apis, signing, dev=dev):
         raise ClientError(fault)

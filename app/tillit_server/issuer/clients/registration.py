@@ -21,7 +21,7 @@ def register(services: Services, client: Client, *, replace: bool, operator: str
 
     Raises ``ClientExists`` unless ``replace``, ``ClientError`` and ``StorageUnavailable``.
     """
-    check_installed(client, services.apis, services.signer.algorithms, dev=services.dev)
+    check_installed(client, services.apis, services.signer.usable(), dev=services.dev)
     now = services.clock()
     keys = tuple(
         key if key.registered_at is not None else replaced(key, registered_at=now) for key in client.keys

@@ -1,13 +1,14 @@
 """What a registration may say: each fault is one line that names the member."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from tillit.protocol.errors import Rejected
 from tillit.protocol.scope import parse_scope
 from tillit_server.issuer.apis import ApiRegistry
 from tillit_server.issuer.clients.redirecting import fault_of, is_loopback
+from tillit_server.signing.key_moves import instant
 
 if TYPE_CHECKING:
     from tillit_server.issuer.clients.client import Client
@@ -44,18 +45,31 @@ def faults_of(client: "Client") -> Iterator[str]:
     yield from _login(client)
 
 
-def faults_here(client: "Client", apis: ApiRegistry, signing: Collection[str], *, dev: bool) -> Iterator[str]:
-    """What means nothing in an installation with these APIs and signing algorithms."""
+def faults_here(
+    client: "Client", apis: ApiRegistry, signing: Mapping[str, int | None], *, dev: bool
+) -> Iterator[str]:
+    """What means nothing in an installation with these APIs and signing algorithms, or not yet.
+
+    ``signing``: None for an algorithm that signs now, else the instant from which it will.
+    """
     for name, known in (("scopes", apis.knows), ("audiences", apis.by_audience.__contains__)):
         for value in sorted(getattr(client, name)):
             if not known(value):
                 yield f"{name}: {value} is in no API definition"
-    if _LOGIN in client.grants and client.id_token_signed_response_alg not in signing:
-        yield "id_token_signed_response_alg: not among the enabled algorithms"
+    if _LOGIN in client.grants and (fault := unusable(client.id_token_signed_response_alg, signing)):
+        yield f"id_token_signed_response_alg: {fault}"
     if not dev and client.profile.development_only:
         yield f"profile: {client.profile.name} is for development mode"
     if not dev and not client.native and any(map(is_loopback, client.redirect_uris)):
         yield "redirect_uris: loopback is for native clients and development mode"
+
+
+def unusable(alg: str, signing: Mapping[str, int | None]) -> str:
+    """Why nobody may ask for ``alg``, in one line; empty if anybody may."""
+    if alg not in signing:
+        return f"{alg} is not among the enabled algorithms"
+    at = signing[alg]
+    return "" if at is None else f"{alg} is announced and signs from {instant(at)}; ask for it then"
 
 
 def _organisations(client: "Client") -> Iterator[str]:
