@@ -109,6 +109,22 @@ def test_another_algorithm_is_announced_with_its_standby(board: Board) -> None:
         board.play(Announce("ES256"))
 
 
+def test_a_key_that_has_ceased_to_sign_never_signs_again(board: Board) -> None:
+    """Its successor was revoked and there is no other: the next one is announced for a day, as the first was."""
+    board.play(Announce("PS256"))
+    later = NOW + 92 * DAY
+    board.play(Revoke("PS256-3"), later)
+    assert board.play(Announce("PS256"), later) == [
+        ("announced", "PS256-4", DAY + 1),
+        ("announced", "PS256-5", 91 * DAY + 1),
+    ]
+    first = next(e for e in board.ring.entries if e.kid == "PS256-2")
+    assert first.state(later) in {State.RETIRING, State.GONE}
+    board.play(Revoke("PS256-4"), later + 60)
+    first = next(e for e in board.ring.entries if e.kid == "PS256-2")
+    assert first.state(later + 60) in {State.RETIRING, State.GONE}
+
+
 def test_a_stolen_key_is_gone_at_once_and_the_standby_signs(board: Board) -> None:
     """Whatever a host's clock says within a minute; the private half is destroyed, and a new standby announced."""
     done = board.play(Revoke("ES256-0", at_once=True))

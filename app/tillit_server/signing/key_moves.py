@@ -150,9 +150,9 @@ class _Board:
         if standby is not None:
             since = instant(standby.active_from)
             raise IllegalMove(f"{alg} has an announced key already: {standby.kid}, signs from {since}")
-        chain = self.ring.chain(alg)
-        if chain:
-            self._add(alg, max(chain[-1].active_from + self.policy.rotate_after, self.soonest))
+        last = self.ring.last(alg, self.now)
+        if last is not None:
+            self._add(alg, max(last.active_from + self.policy.rotate_after, self.soonest))
         else:
             self._add(alg, self.soonest)
             self._add(alg, self.soonest + self.policy.rotate_after)
@@ -212,7 +212,7 @@ class _Board:
     def _replace_announced(self, entry: Entry) -> None:
         """Whoever was to hand over to ``entry`` goes on until another standby may."""
         chain = self.ring.chain(entry.alg)
-        before = [e for e in chain if e.active_from <= entry.active_from]
+        before = [e for e in chain if e.active_from <= entry.active_from and e.signs_between[1] > self.now]
         follower = next((e for e in chain if e.active_from > entry.active_from), None)
         if follower is not None:
             honoured = max(entry.active_from, follower.announced_at + self.policy.announce)
@@ -227,9 +227,9 @@ class _Board:
 
     def _add(self, alg: str, active_from: int) -> None:
         """Announce a new key at the end of its chain; noted here, so that the entry names the operator."""
-        chain = self.ring.chain(alg)
-        if chain:
-            self._end(chain[-1], active_from)
+        last = self.ring.last(alg, self.now)
+        if last is not None:
+            self._end(last, active_from)
         made = self.rules.make_key(alg)
         entry = Entry(
             made.kid,

@@ -59,6 +59,14 @@ class KeyRing:
         chosen = (e for e in self.entries if e.alg == alg and e.revoked_at is None)
         return tuple(sorted(chosen, key=lambda entry: entry.active_from))
 
+    def last(self, alg: str, now: float) -> Entry | None:
+        """The last key of the chain, which hands over to whoever is announced next; None if it has ended.
+
+        A key that ceased to sign never signs again, also where its successor was revoked.
+        """
+        chain = self.chain(alg)
+        return chain[-1] if chain and chain[-1].signs_between[1] > now else None
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -106,8 +114,8 @@ def due(ring: KeyRing, now: float, policy: Policy, algorithms: Collection[str]) 
     planned: list[Change] = []
     soonest = math.ceil(now) + policy.announce
     for alg in algorithms:
-        chain = ring.chain(alg)
-        last = chain[-1].active_from if chain else None
+        entry = ring.last(alg, now)
+        last = entry.active_from if entry else None
         while last is None or last <= soonest:
             last = soonest if last is None else max(last + policy.rotate_after, soonest)
             planned.append(Change("announce", alg, None, last))
@@ -192,9 +200,9 @@ def _notes(entry: Entry, now: float) -> list[Change]:
 def _append(
     ring: KeyRing, key: NewKey, policy: Policy, *, alg: str, announced_at: int, active_from: int
 ) -> KeyRing:
-    chain = ring.chain(alg)
-    if chain:
-        ring = _edit(ring, chain[-1].kid, retire_from=active_from, gone_at=active_from + policy.retire)
+    last = ring.last(alg, announced_at)
+    if last is not None:
+        ring = _edit(ring, last.kid, retire_from=active_from, gone_at=active_from + policy.retire)
     entry = Entry(key.kid, alg, key.public, key.private, announced_at=announced_at, active_from=active_from)
     return KeyRing((*ring.entries, entry))
 
