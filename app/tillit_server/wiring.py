@@ -36,6 +36,7 @@ from tillit_server.signing.key_life import Policy
 from tillit_server.signing.live import RingChange
 from tillit_server.signing.secrets import LIVES, Secrets
 from tillit_server.signing.signer import Signer
+from tillit_server.signing.sources import KeySources
 from tillit_server.storage.ports import (
     Put,
     Settlement,
@@ -130,6 +131,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         closing.callback(signer.close)
         refusals = RefusalLog(audit, clock=clock)
         closing.callback(refusals.flush)
+        key_sources = KeySources(store.records, apis.by_audience, clock)
+        closing.callback(key_sources.flush)
         audit_secret = secrets.current("audit_hash").value
         checkpoints = CheckpointKeeper(
             settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
@@ -145,6 +148,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             if settings.nonce_required
             else None,
             signer=signer,
+            key_sources=key_sources,
             store=store,
             audit=audit,
             refusals=refusals,
@@ -172,7 +176,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
                 )
             )
             closing.callback(lambda: audit.record(ServiceStopped(slot=slot), durable=False))
-            closing.callback(Housekeeper((refusals.tick, checkpoints.tick)).close)
+            chores = (refusals.tick, checkpoints.tick, key_sources.tick)
+            closing.callback(Housekeeper(chores).close)
         return Installation(
             settings, services, idps, test_provider, checkpoints, audit_secret, closing.pop_all()
         )

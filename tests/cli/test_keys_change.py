@@ -13,6 +13,8 @@ from support.service import TILLIT, clean_environment
 from support.starting import Setup, make
 from tillit_server.cli.commands import tillit
 from tillit_server.cli.keys_signed import NamesKey, instant
+from tillit_server.config import load_settings
+from tillit_server.wiring import Installation, build
 
 DAY = 86_400
 LATER = "+2592000"
@@ -41,6 +43,11 @@ class Desk:
     def told(self, *arguments: str) -> Any:
         """What a command says to a program."""
         return json.loads(self.run(*arguments, "--output", "json").stdout)
+
+    def opened(self) -> Installation:
+        """The installation itself."""
+        flags = {"dev": True, "data": self.setup.data, "config": self.setup.config}
+        return build(load_settings(flags={**flags, "clock": self.setup.clock}))
 
     def states(self, alg: str = "ES256") -> list[str]:
         """The states of the keys of an algorithm, in the order of the ring."""
@@ -113,6 +120,24 @@ def test_operators_who_rotate_at_once_rotate_once(desk: Desk):
     assert all("nothing was done" in line for line, code in said if code)
     assert [event for event, *_ in desk.events()] == ["rotated", "announced"]
     assert len(desk.states()) == 3
+
+
+def test_a_source_that_has_not_seen_the_standby_is_named(desk: Desk):
+    """It fetched the key set before the standby was there: the preview warns, for a person and for a program."""
+    desk.setup.clock.write_text(LATER, encoding="ascii")
+    installation = desk.opened()
+    sources, now = installation.services.key_sources, installation.services.clock()
+    active, standby = (e.kid for e in installation.services.signer.ring().entries if e.alg == "ES256")
+    sources.saw("nhn:phr", [active, standby], now - DAY)
+    sources.saw("nhn:selvbetjening", [active], now - DAY)
+    installation.close()
+    (warning,) = desk.told("rotate", "--dry-run")["warnings"]
+    assert warning.startswith("WARNING: nhn:selvbetjening last fetched the key set at 20")
+    for command in (("rotate",), ("revoke", active, "--now"), ("revoke", active)):
+        assert desk.run(*command, "--dry-run").stdout.count("WARNING: nhn:selvbetjening") == 1
+    assert "WARNING" not in desk.run("revoke", standby, "--dry-run").stdout
+    assert "nhn:phr" in desk.run("list").stdout
+    assert desk.told("rotate", "--yes", *WHO)["done"]
 
 
 def test_another_algorithm_is_announced(desk: Desk):

@@ -9,6 +9,7 @@ import pytest
 from support.stand_in import AUDIENCE, ISSUER, NOW, URL, StandInIssuer, World
 from tillit.outbound import Request, Response, TransportError
 from tillit.protocol.jose import generate_key
+from tillit.protocol.metadata import SOURCE_HEADER
 from tillit.verifier import Verifier
 
 
@@ -255,3 +256,27 @@ def test_keys_over_a_real_socket():
             assert verifier.verify("GET", URL, headers).client_id == "ehr-nordfjell"
         server.shutdown()
     assert [url.rpartition("/")[2] for url in issuer.asked] == ["openid-configuration", "jwks", "jwks"]
+
+
+@pytest.mark.parametrize(
+    ("audience", "how", "said"),
+    [
+        (AUDIENCE, {}, [AUDIENCE]),
+        (AUDIENCE, {"name_source": False}, []),
+        ("a b", {}, []),
+        ("\u00e6", {}, []),
+        ("x\r\nHost: y", {}, []),
+        ("x" * 201, {}, []),
+    ],
+)
+def test_the_issuer_is_told_who_fetches_its_keys(audience, how, said):
+    """The name of the API, with the request for keys alone; nothing that is no header, and nothing if so wished."""
+    issuer, named = StandInIssuer(), {}
+
+    def send(request):
+        named[request.url] = [value for name, value in request.headers if name == SOURCE_HEADER]
+        return issuer(request)
+
+    Verifier(ISSUER, audience, http=send, **how).ping()
+    assert named.pop(f"{ISSUER}/jwks") == said
+    assert set(map(tuple, named.values())) == {()}

@@ -22,10 +22,12 @@ METADATA_MAX_AGE = 3600.0
 _OK = 200
 
 
-def fetch_json(send: Send, url: str, *, default_age: float) -> Fetched[Mapping[str, Any]]:
+def fetch_json(
+    send: Send, url: str, *, default_age: float, headers: tuple[tuple[str, str], ...] = ()
+) -> Fetched[Mapping[str, Any]]:
     """Fetch one JSON object of at most 512 KiB. Raises `TransportError`; a redirect is not followed."""
     require_safe_url(url)
-    answer = send(Request("GET", url, (("Accept", "application/json"),)))
+    answer = send(Request("GET", url, (("Accept", "application/json"), *headers)))
     if answer.status != _OK:
         raise TransportError(TransportError.BAD_STATUS, str(answer.status))
     if len(answer.body) > DOCUMENT_BYTES:

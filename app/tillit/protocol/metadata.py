@@ -22,6 +22,8 @@ ENDPOINTS: Final[Mapping[str, str]] = {
     "revocation_endpoint": "/connect/revocation",
 }
 JWKS_PATH: Final = "/.well-known/openid-configuration/jwks"
+SOURCE_HEADER: Final = "Tillit-Source"
+"""In a request for the key set: the audience of the document source that fetches it, if it likes."""
 EXPIRED_JWKS_PATH: Final = "/connect/expiredjwks"
 IDPS_PATH: Final = "/connect/availableidps"
 DETAILS_METADATA_PATH: Final = "/connect/authorizationdetails"

@@ -1,6 +1,7 @@
 """The issuer's signing keys: fetched by discovery, kept as long as they may be, never asked for too often."""
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,9 @@ from tillit.outbound.transport import Send, TransportError, require_safe_url
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import UnverifiedJWS
 from tillit.protocol.jose import PublicKey, load_public_jwks
+from tillit.protocol.metadata import SOURCE_HEADER
 
+_TOKEN = re.compile(r"[!-~]{1,200}", re.ASCII)
 log = logging.getLogger("tillit.verifier")
 
 DEFAULT_MAX_AGE = 600.0
@@ -38,15 +41,19 @@ class IssuerKeys:
         clock: Callable[[], float],
         algorithms: Collection[str],
         jwks_uri: str | None = None,
+        source: str | None = None,
         max_stale: float = 86_400.0,
         cool_down: float = 300.0,
         retry_after: float = 10.0,
     ) -> None:
+        """`source`: the name by which the issuer is told who fetches its keys, if it is printable ASCII."""
         self._issuer = issuer
         self._send = send
         self._clock = clock
         self._algorithms = algorithms
         self._jwks_uri = jwks_uri
+        named = source is not None and _TOKEN.fullmatch(source)
+        self._headers = ((SOURCE_HEADER, source or ""),) if named else ()
         self._cool_down = cool_down
         self._asked_for_unknown_at: float | None = None
         self._lock = threading.Lock()
@@ -85,7 +92,7 @@ class IssuerKeys:
     def _fetch_keys(self) -> Fetched[tuple[PublicKey, ...]]:
         try:
             uri = self._jwks_uri or require_safe_url(self._metadata.get()["jwks_uri"])
-            document = fetch_json(self._send, uri, default_age=DEFAULT_MAX_AGE)
+            document = fetch_json(self._send, uri, default_age=DEFAULT_MAX_AGE, headers=self._headers)
             return Fetched(usable_keys(document.value, self._algorithms), document.fresh_seconds)
         except Exception as error:
             log.warning("keys of %s could not be fetched: %s", self._issuer, error)

@@ -67,6 +67,7 @@ class Verifier:
         proof_algorithms: Collection[str] = ALGORITHMS,
         leeway: int = 10,
         jwks_uri: str | None = None,
+        name_source: bool = True,
         max_stale: float = 86_400.0,
         cool_down: float = 300.0,
     ) -> None:
@@ -78,9 +79,10 @@ class Verifier:
         names none; ``"accept"`` accepts an unnamed patient, never an empty list. `synthetic_identifiers`:
         False refuses test persons even if the issuer let them through. `http`: a `Send` or an `httpx.Client`.
         `algorithms` and `proof_algorithms`: add ``RS256`` only for an issuer or clients that need it.
-        `leeway`, `max_stale` (how long old keys serve when the issuer is away) and `cool_down` (between
-        fetches for unknown keys) are in seconds. Raises `TransportError` for an issuer that is neither https
-        nor on loopback.
+        `name_source`: tell the issuer our `audience` when its keys are fetched, so that whoever rotates them
+        sees who has them. `leeway`, `max_stale` (how long old keys serve when the issuer is away) and
+        `cool_down` (between fetches for unknown keys) are in seconds. Raises `TransportError` for an issuer
+        that is neither https nor on loopback.
         """
         self._issuer = require_safe_url(issuer)
         self._audience = audience
@@ -104,6 +106,7 @@ class Verifier:
             clock=clock,
             algorithms=self._algorithms,
             jwks_uri=jwks_uri,
+            source=audience if name_source else None,
             max_stale=max_stale,
             cool_down=cool_down,
         )

@@ -41,7 +41,7 @@ def init(file: Path | None, data: Path | None) -> None:
 @installation_options
 @output_option
 def list_(file: Path | None, data: Path | None, output: str) -> None:
-    """List the signing keys: their state now, and when it changes."""
+    """List the signing keys: their state now, when it changes, and which document source has seen which."""
     from tillit_server.signing.key_moves import instant
 
     def shown(at: float | None) -> str:
@@ -49,7 +49,8 @@ def list_(file: Path | None, data: Path | None, output: str) -> None:
 
     with opened(file, data) as installation:
         now = installation.services.clock()
-        rows = [
+        seen = installation.services.key_sources.read()
+        rows: list[dict[str, Any]] = [
             {
                 "kid": entry.kid,
                 "alg": entry.alg,
@@ -62,10 +63,27 @@ def list_(file: Path | None, data: Path | None, output: str) -> None:
             for entry in installation.services.signer.ring().entries
             for state in (entry.state(now).value,)
         ]
+    sightings = [
+        (source.name, instant(source.fetched_at), row["kid"], *map(instant, source.keys[row["kid"]]))
+        for source in seen.sources
+        for row in rows
+        if row["kid"] in source.keys
+    ]
     if output == "json":
+        for row in rows:
+            row["seen by"] = [
+                {"source": name, "first": first, "last": last}
+                for name, _, kid, first, last in sightings
+                if kid == row["kid"]
+            ]
         print_json(rows)
-    else:
-        print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+        return
+    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    if sightings:
+        click.echo("\nWho says to have fetched them; what a cache in between answers is not seen:")
+        print_table(("source", "last fetch", "kid", "first seen", "last seen"), sightings)
+    if seen.unknown:
+        click.echo(f"{seen.unknown} fetch(es) gave the name of a source that is not registered.")
 
 
 @keys.command()

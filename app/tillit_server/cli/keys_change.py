@@ -132,9 +132,11 @@ def _change(
         before = signer.ring()
         after, steps = _rehearse(signer, before, move, clock())
         told["steps"] = [{"event": s.event, "kid": s.kid, "alg": s.alg, "at": s.at} for s in steps]
+        told["warnings"] = _warnings(installation, steps)
         if how["output"] == "text":
             _tell(signer, before, after, steps, clock())
-            click.echo(note)
+            for line in (note, *told["warnings"]):
+                click.echo(line)
         if not how["dry_run"]:
             if not (how["yes"] or click.confirm("Do it?")):
                 fail("nothing was done")
@@ -147,6 +149,20 @@ def _change(
         )
         told["signed"] = [dict(entry.public, at=entry.at) for entry in entries]
     _report(told, signed_by, since, how, clock())
+
+
+def _warnings(installation: "Installation", steps: "Sequence[Step]") -> list[str]:
+    """Sources that have not fetched the key that is brought into use; nobody waits for them."""
+    from tillit_server.signing.key_moves import instant
+
+    seen, now = installation.services.key_sources.read(), installation.services.clock()
+    return [
+        f"WARNING: {source.name} last fetched the key set at {instant(source.fetched_at)}, and has not seen "
+        f"{step.kid[:SHORT]}… yet: if it keeps keys for longer than max-age says, it will refuse new tokens."
+        for step in steps
+        if step.event == "signing.key.rotated"
+        for source in seen.lacking(step.kid, now)
+    ]
 
 
 def _do(signer: "Signer", move: "Move", how: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from tillit_server.audit.refusals import RefusalLog
 from tillit_server.issuer.apis import ApiRegistry
 from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.signing.signer import Signer
+from tillit_server.signing.sources import KeySources
 from tillit_server.storage.ports import Store
 
 SKEW: Final = 60
@@ -49,6 +50,7 @@ class Services:
     registers: Registers
     nonces: Nonces | None
     signer: Signer
+    key_sources: KeySources
     store: Store
     audit: AuditLog
     refusals: RefusalLog

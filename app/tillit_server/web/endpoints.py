@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import orjson
 from flask import Response, request
 
 from tillit.protocol.introspection import MEDIA_TYPE
-from tillit.protocol.metadata import ENDPOINTS, EXPIRED_JWKS_PATH
+from tillit.protocol.metadata import ENDPOINTS, EXPIRED_JWKS_PATH, JWKS_PATH, SOURCE_HEADER
 from tillit_server.issuer.introspection import SignedAnswer, introspect
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.revocation import revoke
@@ -39,6 +40,7 @@ class EndpointsDoor:
             ("POST", USERINFO_PATH, self.userinfo),
             ("POST", INTROSPECTION_PATH, self.introspection),
             ("POST", REVOCATION_PATH, self.revocation),
+            ("GET", JWKS_PATH, self.jwks),
             ("GET", EXPIRED_JWKS_PATH, self.expired_jwks),
             *(("GET", path, self._publishing(document)) for path, document in self.published.items()),
         )
@@ -58,6 +60,16 @@ class EndpointsDoor:
     def revocation(self) -> Response:
         """RFC 7009."""
         return respond(revoke(form_request(request.environ, self._url(REVOCATION_PATH)), self.services))
+
+    def jwks(self) -> Response:
+        """The key set (RFC 7517 §5), whatever the store does; a source that names itself is counted."""
+        signer, now = self.services.signer, self.services.clock()
+        document = signer.jwks(now)
+        if request.method == "GET":  # and not HEAD, which gives no key to anybody
+            kids = (key["kid"] for key in document["keys"])
+            self.services.key_sources.saw(request.headers.get(SOURCE_HEADER), kids, now)
+        headers = {**signer.jwks_headers, "Access-Control-Allow-Origin": "*"}
+        return Response(orjson.dumps(document), headers=headers, mimetype=JSON)
 
     def expired_jwks(self) -> Response:
         """The keys that are published no longer."""

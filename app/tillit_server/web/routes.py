@@ -18,7 +18,6 @@ from werkzeug.http import HTTP_STATUS_CODES
 from tillit.protocol.metadata import (
     DETAILS_METADATA_PATH,
     IDPS_PATH,
-    JWKS_PATH,
     OAUTH_PATH,
     OPENID_PATH,
 )
@@ -115,10 +114,6 @@ def framework_app(services: Services, doors: Doors) -> Flask:
     def configuration() -> Response:
         return publish(doors.metadata, doors.max_age)
 
-    def jwks() -> Response:
-        headers = {**services.signer.jwks_headers, "Access-Control-Allow-Origin": "*"}
-        return Response(orjson.dumps(services.signer.jwks(services.clock())), headers=headers, mimetype=JSON)
-
     def explain() -> Response:
         # What is explained is a request for the token endpoint, so that is what its proof speaks of.
         sent = form_request(request.environ, services.token_endpoint)
@@ -130,7 +125,6 @@ def framework_app(services: Services, doors: Doors) -> Flask:
     routes: tuple[tuple[str, str, Callable[[], Response]], ...] = (
         ("GET", doors.path + OPENID_PATH, configuration),
         ("GET", doors.path + OAUTH_PATH, configuration),
-        ("GET", doors.path + JWKS_PATH, jwks),
         ("POST", doors.path + EXPLAIN_PATH, explain),
         ("POST", doors.path + PAR_PATH, pushed),
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
