@@ -29,7 +29,8 @@ def single_use_ids(authenticated: AuthenticatedClient, proof: Proof | None) -> t
     signature has a second valid spelling (threat J15).
     """
     assertion = authenticated.assertion
-    claims = [Claim(ASSERTION, f"{assertion.client_id} {assertion.jti}", assertion.expires_at + SKEW)]
+    name = f"{assertion.client_id} {assertion.jti}"
+    claims = [Claim(ASSERTION, name, assertion.expires_at + SKEW, made=assertion.iat)]
     if proof is not None:
         claims.append(proof_id(proof))
     return tuple(claims)
@@ -37,7 +38,7 @@ def single_use_ids(authenticated: AuthenticatedClient, proof: Proof | None) -> t
 
 def proof_id(proof: Proof) -> Claim:
     """The id of a proof, at whichever endpoint it is shown."""
-    return Claim(PROOF, f"{proof.jkt} {proof.jti}", proof.expires_at + SKEW)
+    return Claim(PROOF, f"{proof.jkt} {proof.jti}", proof.expires_at + SKEW, made=proof.iat)
 
 
 def settlement_of(known: "TokenFacts") -> Settlement:

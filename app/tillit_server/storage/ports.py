@@ -53,11 +53,16 @@ class Conflict(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Spend a single-use id. `until` is the last instant (Unix seconds) at which the id could be accepted."""
+    """Spend a single-use id. `until` is the last instant (Unix seconds) at which the id could be accepted.
+
+    `made` is when its maker says that it was made (`iat`). A store that has lost something refuses whatever
+    was made before; where None stands, it takes the id for as old as one can be.
+    """
 
     space: str
     key: str
     until: float
+    made: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

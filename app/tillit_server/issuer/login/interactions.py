@@ -44,7 +44,7 @@ class Interaction:
             "pushed": self.pushed,
             "force": self.force,
             "session": self.session,
-            "spends": [[claim.space, claim.key, claim.until] for claim in self.spends],
+            "spends": [[claim.space, claim.key, claim.until, claim.made] for claim in self.spends],
             "tolerances": list(self.tolerances),
         }
 

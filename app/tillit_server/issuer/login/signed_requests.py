@@ -86,15 +86,15 @@ def read_parameters(
         values = {**beside, **values}
     else:
         resources = ()
+    # An attestation is as old as what carries it says, and never younger.
+    made_at = found.iat if found.iat is not None else found.not_before
     spends: tuple[Claim, ...] = ()
     if found.jti is not None:
         # Under a type that assertions have it could pass for one, so it is spent as one too (threat J18).
         doubtful = not _TYPES_OF_ASSERTIONS.isdisjoint(tolerances)
         spaces = (REQUEST_OBJECT, ASSERTION) if doubtful else (REQUEST_OBJECT,)
         key, until = f"{client.id} {found.jti}", found.expires_at + SKEW
-        spends = tuple(Claim(space, key, until) for space in spaces)
-    # An attestation is as old as what carries it says, and never younger.
-    made_at = found.iat if found.iat is not None else found.not_before
+        spends = tuple(Claim(space, key, until, made_at) for space in spaces)
     return Parameters(values, resources, made_at, spends, tolerances)
 
 

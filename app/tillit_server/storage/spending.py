@@ -1,0 +1,59 @@
+"""The short-lived half of a store that two servers share, and the guard that ties it to the other half."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tillit_server.storage.ports import Claim, Issue, Once, Redemption, Tickets
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A record that must have this version, 0 for none, when the rest of a settlement is written."""
+
+    kind: str
+    key: str
+    version: int
+
+
+class Spending(Protocol):
+    """The short-lived half of a store that is made of two servers: `Once`, `Tickets`, and both in one act.
+
+    The other half keeps `Records` and `Journal`. A settlement spends here first, then writes there, in one
+    transaction, provided that the guard still holds.
+    """
+
+    @property
+    def once(self) -> Once:
+        """Single-use ids."""
+
+    @property
+    def tickets(self) -> Tickets:
+        """One redeemer each."""
+
+    def spend(
+        self,
+        claims: Sequence[Claim] = (),
+        redemptions: Sequence[Redemption] = (),
+        issues: Sequence[Issue] = (),
+    ) -> Guard | None:
+        """Do all of it or nothing; nothing to do is no guard. Raises `Conflict`, `StorageUnavailable`.
+
+        What was spent counts only if the guard's record has its version in the transaction that follows.
+        Otherwise another server has taken over in between: no answer leaves, and `moved` is called.
+        """
+
+    def moved(self) -> None:
+        """The guard did not hold: find out anew who keeps the short-lived things."""
+
+    def seen(self, space: str, key: str) -> bool:
+        """As `Store.seen`."""
+
+    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
+        """As `Store.first_seen`."""
+
+    def ping(self) -> None:
+        """Read something. Raises `StorageUnavailable`."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
