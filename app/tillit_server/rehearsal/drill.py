@@ -1,0 +1,255 @@
+"""The course of a drill: rotations under load with kill -9 inside, and one stolen key.
+
+Time passes in leaps, but never so that something happens that could not happen in life: between a change and
+the next leap all workers have had the second in which they look at the ring.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tillit.protocol.jose import generate_key
+from tillit_server.rehearsal.load import SCOPE, EhrClient
+from tillit_server.rehearsal.scratch import CannotRehearse, Operator, Scratch
+from tillit_server.rehearsal.verifying import PROGRAMS, ForeignVerifier
+from tillit_server.rehearsal.witnesses import Witness
+
+DAY = 86_400
+LOOK = 1.1
+"""Real seconds in which every worker looks at the rings: once a second, if it is asked for anything."""
+ENDED = 2.0
+"""Real seconds after which nothing may be seen of a revoked key; nor can a worker sign by an older ring."""
+TO_CHANGE = 10
+"""Seconds of the service's time before a rotation at which it is asked for; a change takes a moment."""
+CLIENTS = 2
+ENTERPRISE = "310000019"
+STEPS = 10
+PATIENCE = 30.0
+TRIES = 10
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is rehearsed: ``kills`` of the ``rotations`` have a kill -9 inside.
+
+    ``verifiers`` are further programs by name, each a command; see ``foreign_pyjwt`` for what they must do.
+    """
+
+    rotations: int
+    kills: int
+    seed: int
+    verifiers: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What came of it; judged and told by ``report``."""
+
+    plan: Plan
+    witness: Witness
+    verifiers: Sequence[ForeignVerifier]
+    ring: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    done: Counter[str]
+    seconds: float
+    service_seconds: float
+
+
+def rehearse(plan: Plan, home: Path, say: Say) -> Rehearsed:
+    """Do it in the empty directory ``home``. Raises ``CannotRehearse``, ``ProgramEnded``."""
+    begun = time.monotonic()
+    with Scratch(home) as scratch, ExitStack() as stack:
+        witness, operator = Witness(), scratch.operator()
+        drill = _Drill(plan, scratch, witness, operator, say)
+        for participant in (*drill.clients, *drill.verifiers):
+            participant.start()
+            stack.callback(participant.stop)
+        start = scratch.clock()
+        drill.run()
+        stack.close()
+        return Rehearsed(
+            plan,
+            witness,
+            drill.verifiers,
+            drill.ask(do="ring"),
+            drill.ask(do="audit"),
+            drill.done,
+            time.monotonic() - begun,
+            scratch.clock() - start,
+        )
+
+
+class _Drill:
+    def __init__(self, plan: Plan, scratch: Scratch, witness: Witness, operator: Operator, say: Say) -> None:
+        self.done: Counter[str] = Counter()
+        self._plan = plan
+        self._scratch = scratch
+        self._witness = witness
+        self._operator = operator
+        self._say = say
+        self._random = random.Random(plan.seed)  # noqa: S311  (a choice, no secret)
+        self._change_seconds = 0.02
+        self._changed_at = float("-inf")
+        programs = {**PROGRAMS, **plan.verifiers}
+        self.verifiers = [
+            ForeignVerifier(scratch.program(name, list(command)), scratch, witness, plan.seed + number)
+            for number, (name, command) in enumerate(programs.items())
+        ]
+        scratch.await_answer()
+        policy = operator.ask(do="ring")["policy"]
+        self._max_age, self._skew = policy["max_age"], policy["skew"]
+        self.clients = [self._client(f"drill-{number}") for number in range(CLIENTS)]
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """Have the operator do something, and again if the store was too busy for it."""
+        for _ in range(TRIES):
+            answer = self._operator.ask(**question)
+            if "unavailable" not in answer:
+                return answer
+            self._witness.count("asked again: the operator")
+        raise CannotRehearse(f"the operator: {answer['unavailable']}")
+
+    def _client(self, name: str) -> EhrClient:
+        key = generate_key("ES256")
+        members = {"id": name, "keys": [dict(key.public.jwk)], "scopes": [SCOPE]}
+        members |= {"grants": ["client_credentials"], "legal_entities": [ENTERPRISE]}
+        self.ask(do="register", client=members)
+        return EhrClient(name, key, self._scratch, self._witness)
+
+    def run(self) -> None:
+        """Everything that was planned."""
+        rotations = range(1, self._plan.rotations + 1)
+        kills = set(self._random.sample(rotations, self._plan.kills))
+        self._beat()
+        for number in rotations:
+            # The first standby is as old as the installation: a day must pass. Later ones may be hurried.
+            by_day = number == 1 or self._random.random() < 1 / 4
+            how = "a day after the last" if by_day else "at the earliest instant the rules allow"
+            self._say(f"rotation {number}, {how}{', with kill -9' if number in kills else ''}")
+            if by_day:
+                self._after_a_day(kill=number in kills)
+            else:
+                self._at_the_earliest(kill=number in kills)
+            if number == (self._plan.rotations + 1) // 2:
+                self._say("the key that signs now is stolen: keys revoke --now")
+                self._emergency()
+
+    def _after_a_day(self, *, kill: bool) -> None:
+        self._wait(ENDED - (time.monotonic() - self._changed_at))
+        self._witness.act("a day passed")
+        self._scratch.advance(DAY + self._random.randrange(3600))
+        now = self._scratch.clock()
+        for verifier in self.verifiers:
+            verifier.absent_until = now + self._random.randrange(self._max_age // 2)
+        for _ in range(STEPS // 2):
+            self._step(self._random.randrange(1, 2 * self._max_age // STEPS))
+        self._change(None, kill=kill)
+        self._pass_until(self._scratch.clock() + self._max_age)
+        self.done["rotations a day after the last"] += 1
+
+    def _at_the_earliest(self, *, kill: bool) -> None:
+        """The standby signs when the oldest cache that heeds max-age has just been renewed."""
+        standby = next(key for key in self.ask(do="ring")["keys"] if key["state"] == "announced")
+        at = max(self._known_from(standby), int(self._scratch.clock()) + TO_CHANGE)
+        self._pass_until(at - TO_CHANGE)
+        self._change(at, kill=kill)
+        self._pass_until(at - 1)
+        self._step(2)
+        self.done["rotations at the earliest instant"] += 1
+
+    def _change(self, at: int | None, *, kill: bool) -> None:
+        self._witness.act("a rotation")
+        asked_at = time.monotonic()
+        self._operator.tell(do="rotate", at=at)
+        if kill:
+            # Any instant of the change, and a little before and after it.
+            time.sleep(self._random.uniform(0, 1.3 * self._change_seconds))
+        if kill and self._random.random() < 1 / 2:
+            self._witness.act("the operator was killed in a rotation")
+            self._operator.kill()
+            self.done["operators killed"] += 1
+            self.done[f"killed {self._go_on(at)} it was written"] += 1
+        else:
+            if kill:
+                self._witness.act("a worker was killed in a rotation")
+                self._scratch.kill_worker(self._random.randrange(64))
+                self.done["workers killed"] += 1
+            answer = self._operator.hear()
+            if "unavailable" in answer:
+                self._go_on(at)
+            elif "refused" in answer:
+                raise CannotRehearse(f"a rotation was refused: {answer['refused']}")
+            self._change_seconds = time.monotonic() - asked_at
+        self.done["rotations"] += 1
+        self._let_them_look()
+
+    def _go_on(self, at: int | None) -> str:
+        """Rotate where nobody knows whether it was done: it was wholly done, or not at all."""
+        answer = self.ask(do="rotate", at=at)
+        if "refused" not in answer:
+            return "before"
+        keys = self.ask(do="ring")["keys"]
+        states = Counter(key["state"] for key in keys if key["state"] in {"active", "announced"})
+        if states != Counter({"active": 1, "announced": 2}):
+            self._witness.fault(f"a change that was broken off is neither whole nor undone: {states}")
+        return "after"
+
+    def _emergency(self) -> None:
+        keys = self.ask(do="ring")["keys"]
+        stolen = next(key["kid"] for key in keys if key["state"] == "active")
+        # A thief does not wait. A standby so young that caches lack it is another story, told on the page.
+        self._pass_until(self._known_from(next(key for key in keys if key["state"] == "announced")))
+        self._witness.act("a key was revoked")
+        self._witness.robbed(stolen)
+        self.ask(do="revoke", kid=stolen)
+        self._witness.ended[stolen] = time.monotonic() + ENDED
+        self._let_them_look(ENDED)
+        self._pass_until(self._scratch.clock() + self._max_age + self._skew)
+        self.done["keys revoked"] += 1
+        for verifier in self.verifiers:
+            if stolen not in verifier.refused_revoked:
+                self._witness.fault(f"{verifier.name} did not refuse a token of the revoked key in time")
+
+    def _known_from(self, standby: Mapping[str, Any]) -> int:
+        """The first instant at which no cache that heeds max-age can lack the key."""
+        known: int = standby["announced_at"] + self._max_age + self._skew
+        return known
+
+    def _let_them_look(self, seconds: float = LOOK) -> None:
+        """Time does not leap before all have seen the ring: their second must not become minutes."""
+        self._changed_at = time.monotonic()
+        self._wait(seconds)
+        self._beat()
+
+    def _pass_until(self, instant: float) -> None:
+        """A minute at a time, so that every cache is renewed at some point of it."""
+        step = self._max_age / STEPS
+        while (left := instant - self._scratch.clock()) > 0:
+            self._step(min(step, left))
+
+    def _step(self, seconds: float) -> None:
+        self._scratch.advance(seconds)
+        self._beat()
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            time.sleep(seconds)
+
+    def _beat(self) -> None:
+        """Until every client was answered and every verifier has verified, begun and ended since now."""
+        # The turn under way may have begun before.
+        waiting = [(one, one.turns + 2) for one in (*self.clients, *self.verifiers)]
+        deadline = time.monotonic() + PATIENCE
+        for one, enough in waiting:
+            while one.turns < enough:
+                if time.monotonic() > deadline or not one.is_alive():
+                    raise CannotRehearse(f"{one.name} does not go on: {'; '.join(self._witness.faults[:1])}")
+                one.hurry()
+                time.sleep(0.002)
