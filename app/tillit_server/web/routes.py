@@ -1,4 +1,6 @@
-"""The front door: what it publishes itself, and the doors whose URLs it puts together. A view translates, calls one function, translates back.
+"""The front door: what it publishes itself, and the doors whose URLs it puts together.
+
+A view translates, calls one function, translates back.
 
 The token endpoint, which is asked for at every patient, has a door of its own that spares it the
 framework; it shares the translation, the answers and the errors with all others, and no other door
