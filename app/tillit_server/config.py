@@ -66,6 +66,8 @@ class Settings:
     session_lifetime: int = 3600
     id_token_lifetime: int = 300
     refresh_lifetime: int = 28_800
+    client_key_lifetime: int = 31_536_000
+    client_key_overlap: int = 1_209_600
     storage_timeout: float = 0.8
 
     @property
@@ -100,9 +102,7 @@ def load_settings(
     Raises ``SettingsError`` with all faults.
     """
     faults: list[str] = []
-    given: dict[str, Any] = {}
-    given |= _from_file(file, faults)
-    given |= _from_environment(environment or {}, faults)
+    given = {**_from_file(file, faults), **_from_environment(environment or {})}
     given |= {name: value for name, value in (flags or {}).items() if value is not None}
     values = _converted(given, faults)
     if values.get("dev"):
@@ -132,8 +132,7 @@ def _from_file(file: Path | None, faults: list[str]) -> dict[str, Any]:
     return {}
 
 
-def _from_environment(environment: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
-    del faults  # unknown names are found with everybody else's, in _converted
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for name, value in environment.items()
@@ -219,19 +218,22 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "session_lifetime": (60, 86_400),
     "id_token_lifetime": (60, 3_600),
     "refresh_lifetime": (60, 31_536_000),
+    "client_key_lifetime": (86_400, 63_072_000),
+    "client_key_overlap": (0, 31_536_000),
     "storage_timeout": (0.05, 10),
 }
 
 
 def _faults_of(settings: Settings) -> list[str]:
     faults = _issuer_faults(settings)
-    for name, (low, high) in _RANGES.items():
-        if not low <= getattr(settings, name) <= high:
-            faults.append(f"{name}: {low} to {high} needed")
+    outside = {name: r for name, r in _RANGES.items() if not r[0] <= getattr(settings, name) <= r[1]}
+    faults += [f"{name}: {low} to {high} needed" for name, (low, high) in outside.items()]
     if not _is_address(settings.host):
         faults.append("host: an IP address needed")
     if not settings.algorithms:
         faults.append("algorithms: at least one needed")
+    if settings.client_key_overlap >= settings.client_key_lifetime:
+        faults.append("client_key_overlap: shorter than client_key_lifetime needed")
     known = {*ALGORITHMS, "RS256"}
     faults += [f"algorithms: {name} is not supported" for name in settings.algorithms if name not in known]
     if not settings.config.is_dir():

@@ -23,9 +23,12 @@ from tillit_server.housekeeping import Housekeeper
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
 from tillit_server.issuer.clients.client import KIND as CLIENT
 from tillit_server.issuer.clients.client import ClientRegistry
+from tillit_server.issuer.clients.expiry import ExpiryReminder
 from tillit_server.issuer.clients.registration import ClientExists, register
+from tillit_server.issuer.clients.renewal import KeyPolicy
 from tillit_server.issuer.clients.rules import ClientError, unusable
 from tillit_server.issuer.clients.seeds import read_seeds
+from tillit_server.issuer.clients.use import KeyUseKeeper
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
@@ -163,6 +166,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
                 id_token=settings.id_token_lifetime,
                 refresh=settings.refresh_lifetime,
             ),
+            key_policy=KeyPolicy(settings.client_key_lifetime, settings.client_key_overlap),
         )
         for api in apis.apis:
             if fault := unusable(api.signing_algorithm, signer.usable()):
@@ -176,7 +180,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
                 )
             )
             closing.callback(lambda: audit.record(ServiceStopped(slot=slot), durable=False))
-            chores = (refusals.tick, checkpoints.tick, key_sources.tick)
+            key_use, expiry = KeyUseKeeper(services, monotonic=time.monotonic), ExpiryReminder(services)
+            closing.callback(key_use.write)
+            chores = (refusals.tick, checkpoints.tick, key_sources.tick, key_use.tick, expiry.tick)
             closing.callback(Housekeeper(chores).close)
         return Installation(
             settings, services, idps, test_provider, checkpoints, audit_secret, closing.pop_all()

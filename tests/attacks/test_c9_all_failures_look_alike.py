@@ -7,6 +7,7 @@ from support.ehr import Answer, Ehr
 from support.intakes import AUTHENTICATING, INVALID_CLIENT, address, fields, well_formed
 from support.tokens import compact
 from tillit.protocol.jose import generate_key
+from tillit_server.issuer.clients.registration import remove_key
 
 VARYING = {"date", "error-id"}
 
@@ -27,17 +28,21 @@ def failures(request: pytest.FixtureRequest, backstage: Backstage) -> dict[str, 
     expired = backstage.client(old, keys=past)
     revoked = backstage.client(generate_key("ES256"))
     backstage.register(revoked.client_id, generate_key("ES256"), replace=True)
+    kept, stolen = generate_key("ES256"), generate_key("ES256")
+    removed = backstage.client(stolen, kept)
+    remove_key(backstage.services, removed.client_id, stolen.kid, operator="test", reason="test")
     same_kid = backstage.client(mine)
     backstage.client(theirs)
     unknown = SwiftEhr(backstage.service, "nobody-knows", generate_key("ES256"))
     odd = SwiftEhr(backstage.service, "'; DROP TABLE record; --", generate_key("ES256"))
-    eventually(lambda: asked(disabled).status == asked(revoked).status == 401)
+    eventually(lambda: asked(disabled).status == asked(revoked).status == asked(removed).status == 401)
     return {
         "unknown client": asked(unknown),
         "odd client id": asked(odd),
         "disabled client": asked(disabled),
         "expired key": asked(expired),
         "revoked key": asked(revoked),
+        "removed key": asked(removed),
         "another client's key of that name": asked(same_kid, same_kid.assertion(key=theirs)),
         "unknown key": asked(good, good.assertion(key=generate_key("ES256"))),
         "bad signature": asked(good, good.assertion()[:-6] + "AAAAAA"),
@@ -76,6 +81,7 @@ def test_c9_the_log_tells_the_reasons_apart(failures: dict[str, Answer], backsta
     assert "unknown client" in details["unknown client"]
     assert "disabled" in details["disabled client"]
     assert "no key" in details["expired key"]
+    assert "no key" in details["removed key"]
     assert "signature" in details["bad signature"]
     assert "signature" in details["another client's key of that name"]
 

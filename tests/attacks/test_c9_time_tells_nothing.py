@@ -13,6 +13,7 @@ from support.service import Service
 from support.timing import measured, worst
 from support.wire import Lane
 from tillit.protocol.jose import generate_key
+from tillit_server.issuer.clients.registration import remove_key
 
 REQUESTS = setting("TIMING_REQUESTS", 20_000)
 SEED = 20_261_122
@@ -39,6 +40,9 @@ def refusals(backstage: Backstage, lane: Lane) -> dict[str, Callable[[], Answer]
     backstage.set_disabled(disabled.client_id, disabled=True)
     old = generate_key("ES256")
     expired = backstage.client(old, client_id="client-3", keys=[{**old.public.jwk, "exp": now - 1}])
+    stolen = generate_key("ES256")
+    removed = backstage.client(stolen, generate_key("ES256"), client_id="client-5")
+    remove_key(backstage.services, removed.client_id, stolen.kid, operator="test", reason="test")
     unknown = SwiftEhr(backstage.service, "client-4", generate_key("ES256"))
     same_kid = good.assertion(key=generate_key("ES256", good.key.kid))
     assertions = {
@@ -47,6 +51,7 @@ def refusals(backstage: Backstage, lane: Lane) -> dict[str, Callable[[], Answer]
         "unknown client": (unknown, unknown.assertion()),
         "disabled client": (disabled, disabled.assertion()),
         "expired key": (expired, expired.assertion()),
+        "removed key": (removed, removed.assertion()),
     }
 
     def sender(ehr: SwiftEhr, assertion: str) -> Callable[[], Answer]:

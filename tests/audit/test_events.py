@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tillit_server.audit import events, house_events, login_events
+from tillit_server.audit import client_events, events, house_events, login_events
 from tillit_server.audit.event import Event, person, render
 from tillit_server.audit.events import EVENTS, RefusalsSummarised, TokenIssued, TokenRefused
 
@@ -16,7 +16,7 @@ def test_every_event_is_in_the_list() -> None:
     """Whoever defines an event and forgets the list hears of it here."""
     defined = {
         kind
-        for module in (events, house_events, login_events)
+        for module in (events, client_events, house_events, login_events)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Event) and "name" in vars(kind)
     }

@@ -39,6 +39,8 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "session_lifetime": ("600", 600, 600),
     "id_token_lifetime": ("120", 120, 120),
     "refresh_lifetime": ("3600", 3600, 3600),
+    "client_key_lifetime": ("8640000", 8_640_000, 8_640_000),
+    "client_key_overlap": ("86400", 86_400, 86_400),
     "storage_timeout": ("0.5", 0.5, 0.5),
 }
 
@@ -163,6 +165,8 @@ def test_a_value_of_another_kind_is_not_bent_into_shape(name: str, value: Any):
         ("request_uri_lifetime", 4),
         ("code_lifetime", 61),
         ("session_lifetime", 0),
+        ("client_key_lifetime", 63_072_001),
+        ("client_key_overlap", 31_536_000),
         ("storage_timeout", 0),
         ("storage_timeout", float("nan")),
         ("storage_timeout", float("inf")),

@@ -85,5 +85,5 @@ def test_every_endpoint_for_programs_is_judged():
         "revocation_endpoint",
         "pushed_authorization_request_endpoint",
     )
-    expected = {"/auth" + ENDPOINTS[name] for name in names} | {"/auth/explain"}
+    expected = {"/auth" + ENDPOINTS[name] for name in names} | {"/auth/explain", "/auth/v1/client-secret"}
     assert set(judged_paths("/auth")) == expected

@@ -10,6 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tillit_server.audit.client_events import (
+    ClientKeyAdded,
+    ClientKeyProven,
+    ClientKeyRemoved,
+    KeyShared,
+    PrivateKeyExposed,
+    ProofKeyChanged,
+    ResourceRefused,
+)
 from tillit_server.audit.event import Event, person, personal
 from tillit_server.audit.house_events import (
     AuditRead,
@@ -129,37 +138,6 @@ class ToleranceUsed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyShared(Event):
-    """A client signed its assertion and its DPoP proof with the same key."""
-
-    name: ClassVar[str] = "issuer.key.shared"
-    client_id: str
-    jkt: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProofKeyChanged(Event):
-    """A confidential client refreshed with another DPoP key than before."""
-
-    name: ClassVar[str] = "issuer.proof.key_changed"
-    client_id: str
-    old_jkt: str
-    new_jkt: str
-    family: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivateKeyExposed(Event):
-    """A proof or a registration carried private key members: that key is burnt."""
-
-    name: ClassVar[str] = "issuer.key.exposed"
-    alarm: ClassVar[bool] = True
-    where: Literal["dpop", "registration", "jwks"]
-    client_id: str | None
-    jkt: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GlassBroken(Event):
     """A token was issued for the purpose BTG (break the glass)."""
 
@@ -213,6 +191,7 @@ EVENTS: Mapping[str, type[Event]] = {
         KeyShared,
         ProofKeyChanged,
         PrivateKeyExposed,
+        ResourceRefused,
         GlassBroken,
         CodeReused,
         TokenRevoked,
@@ -238,6 +217,9 @@ EVENTS: Mapping[str, type[Event]] = {
         ClientReplaced,
         ClientDisabled,
         ClientEnabled,
+        ClientKeyAdded,
+        ClientKeyProven,
+        ClientKeyRemoved,
         ServiceStarted,
         ServiceStopped,
         ClockJumped,
@@ -254,6 +236,9 @@ __all__ = [
     "ClientAdded",
     "ClientDisabled",
     "ClientEnabled",
+    "ClientKeyAdded",
+    "ClientKeyProven",
+    "ClientKeyRemoved",
     "ClientReplaced",
     "ClockJumped",
     "CodeReused",
@@ -274,6 +259,7 @@ __all__ = [
     "RegisterUnavailable",
     "RequestExplained",
     "RequestPushed",
+    "ResourceRefused",
     "RingCreated",
     "RollbackSuspected",
     "SecretDestroyed",

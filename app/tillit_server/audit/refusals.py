@@ -8,7 +8,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 
-from tillit_server.audit.events import RefusalsSummarised, TokenRefused
+from tillit_server.audit.events import RefusalsSummarised, ResourceRefused, TokenRefused
 from tillit_server.audit.log import AuditLog
 
 REPEATS = 3
@@ -40,7 +40,7 @@ class RefusalLog:
             self._counts[kind if kind in self._counts or len(self._counts) < _MAX_KINDS else "other"] += 1
         self.tick()
 
-    def record(self, event: TokenRefused) -> None:
+    def record(self, event: TokenRefused | ResourceRefused) -> None:
         """A refusal of a known client. Raises as `count`."""
         if self._repeated(event):
             self.count("repeated", event.code)
@@ -75,10 +75,11 @@ class RefusalLog:
         """Write what is left."""
         self.flush()
 
-    def _repeated(self, event: TokenRefused) -> bool:
-        if event.client_id is None or event.assertion_jti is None:
+    def _repeated(self, event: TokenRefused | ResourceRefused) -> bool:
+        jti = event.assertion_jti if isinstance(event, TokenRefused) else event.token_jti
+        if event.client_id is None or jti is None:
             return False
-        name = (event.client_id, event.assertion_jti)
+        name = (event.client_id, jti)
         with self._mutex:
             times = self._repeats.pop(name, 0)
             self._repeats[name] = times + 1

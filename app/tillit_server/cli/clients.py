@@ -5,13 +5,17 @@ from typing import Any
 
 import click
 
+from tillit_server.cli.client_keys import keys, read_jwks, with_expiry
 from tillit_server.cli.installation import installation_options, opened, operator_options
-from tillit_server.cli.output import UNREADABLE, ManyValues, fail, output_option, print_json, print_table
+from tillit_server.cli.output import ManyValues, fail, output_option, print_json, print_table
 
 
 @click.group()
 def clients() -> None:
     """Clients: who may ask for tokens, and for what."""
+
+
+clients.add_command(keys)
 
 
 @clients.command(cls=ManyValues)
@@ -102,15 +106,16 @@ def add(
 
     words = [word for value in scopes for word in value.split()]
     try:
-        client = client_from({"id": client_id, "keys": _keys(jwks), "scopes": words, **members})
+        client = client_from({"id": client_id, "keys": read_jwks(jwks), "scopes": words, **members})
         with opened(file, data) as installation:
             client = register(
                 installation.services, client, replace=replace, operator=operator, reason=reason
             )
+            shown = with_expiry(client, installation.services.clock())
     except (ClientError, ClientExists) as error:
         fail(f"clients: {error}")
     if output == "json":
-        print_json(client.to_record())
+        print_json(shown)
     else:
         click.echo(f"{client.id}: registered ({client.profile.name}, {len(client.keys)} key(s))")
 
@@ -119,14 +124,24 @@ def add(
 @installation_options
 @output_option
 def list_(file: Path | None, data: Path | None, output: str) -> None:
-    """List the registered clients."""
+    """List the registered clients, and who is about to be left without a key."""
+    from tillit_server.signing.key_moves import instant
+
     with opened(file, data) as installation:
         found = sorted(installation.services.clients.each(), key=lambda client: client.id)
+        now = installation.services.clock()
+    shown = {client.id: with_expiry(client, now) for client in found}
     if output == "json":
-        print_json([client.to_record() for client in found])
+        print_json(list(shown.values()))
         return
+
+    def keys_end(client_id: str) -> str:
+        ends_at, days = shown[client_id]["last_key_expires_at"], shown[client_id]["reminder_days"]
+        warning = "" if days is None else f" (in {days} days or less)" if days else " (EXPIRED)"
+        return "never" if ends_at is None else instant(ends_at) + warning
+
     print_table(
-        ("id", "profile", "tenancy", "legal entities", "grants", "keys", "state"),
+        ("id", "profile", "tenancy", "legal entities", "grants", "keys", "last key expires", "state"),
         [
             (
                 client.id,
@@ -135,6 +150,7 @@ def list_(file: Path | None, data: Path | None, output: str) -> None:
                 " ".join(client.legal_entities),
                 " ".join(sorted(client.grants)),
                 len(client.keys),
+                keys_end(client.id),
                 "disabled" if client.disabled else "active",
             )
             for client in found
@@ -173,19 +189,3 @@ def _switch(
         except UnknownClient as error:
             fail(f"clients: {error}")
     click.echo(f"{client_id}: {'disabled' if disabled else 'enabled'}")
-
-
-def _keys(path: Path) -> list[Any]:
-    from tillit.protocol.errors import Rejected
-    from tillit.protocol.gate import read_json
-
-    try:
-        document = read_json(path.read_bytes())
-    except OSError as error:
-        fail(f"{path}: cannot be read ({type(error).__name__})", UNREADABLE)
-    except Rejected as error:
-        fail(f"{path}: {error}", UNREADABLE)
-    keys = document.get("keys", [document]) if isinstance(document, dict) else None
-    if not isinstance(keys, list):
-        fail(f"{path}: a JWK or a JWKS needed", UNREADABLE)
-    return keys

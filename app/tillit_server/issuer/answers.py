@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ class Answer:
     """Status, JSON body and headers; the front door writes them out."""
 
     status: int
-    body: Mapping[str, Any]
+    body: Any
     headers: tuple[tuple[str, str], ...] = ()
 
 

@@ -30,6 +30,7 @@ from tillit_server.issuer.own_tokens import (
 )
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
+from tillit_server.issuer.settling import note_use
 from tillit_server.issuer.steps import refused, run
 from tillit_server.issuer.unseen import replayed
 from tillit_server.issuer.users import subject_of
@@ -82,6 +83,7 @@ def introspect(request: Request, services: Services, *, signed: bool) -> Answer 
         services.store.settle(Settlement(claims=known.spends, entries=known.tolerated))
     except Conflict as conflict:
         raise refused("settle", replayed(conflict.space), known) from conflict
+    note_use(known.authenticated_client, services, known.now)
     return answer
 
 

@@ -4,8 +4,9 @@ The same list of steps for each of them. The proof is spent when all steps have 
 thing a reading request changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from tillit.protocol.access_token import AccessToken
 from tillit.protocol.challenge import make_challenge
@@ -52,7 +53,7 @@ def presented_token(known: Access) -> Presented:
     in_body = request.form.get(_BODY_PARAMETER)
     if request.authorization is None:
         if in_body is None:
-            raise _challenged(None, "", detail="no credentials")
+            raise challenged(None, "", detail="no credentials")
         return Presented(BEARER.lower(), in_body, request.dpop)
     if in_body is not None:
         raise invalid_request("the access token is presented twice", pointer=_BODY_PARAMETER)
@@ -60,9 +61,9 @@ def presented_token(known: Access) -> Presented:
     try:
         presented = read_headers(pairs)
     except BadCredentials as error:
-        raise _challenged(INVALID_TOKEN, "Authorization: one scheme and one token needed") from error
+        raise challenged(INVALID_TOKEN, "Authorization: one scheme and one token needed") from error
     if presented.scheme not in {BEARER.lower(), DPOP.lower()}:
-        raise _challenged(INVALID_TOKEN, "Authorization: scheme DPoP or Bearer needed")
+        raise challenged(INVALID_TOKEN, "Authorization: scheme DPoP or Bearer needed")
     return presented
 
 
@@ -75,7 +76,7 @@ def own_token(known: Access) -> OwnToken:
         _require_shown_as_it_is(access, by_key=by_key)
         return require_live(access, known.services)
     except Rejected as rejected:
-        raise _challenged(
+        raise challenged(
             INVALID_TOKEN,
             "the access token is not valid here",
             scheme=BEARER if not by_key and rejected.pointer != "payload.cnf" else DPOP,
@@ -104,14 +105,14 @@ def bound_proof(known: Access) -> Proof | None:
             expected_jkt=token.access.jkt,
         )
     except OAuthError as error:
-        raise _challenged(INVALID_PROOF, error.description, detail=error.detail) from error
+        raise challenged(INVALID_PROOF, error.description, detail=error.detail) from error
 
 
 def granted_scope(known: Access) -> tuple[str, ...]:
     """``insufficient_scope`` (RFC 6750 §3.1)."""
     scopes = known.own_token.access.scope
     if known.needed_scope not in scopes:
-        raise _challenged(
+        raise challenged(
             "insufficient_scope",
             f"scope: {known.needed_scope} needed",
             status=HTTPStatus.FORBIDDEN,
@@ -125,26 +126,35 @@ PROTECTED_STEPS = (presented_token, own_token, bound_proof, granted_scope)
 
 
 def answer_protected(
-    request: Request, services: Services, *, scope: str, make: Callable[[Access], Answer]
+    request: Request,
+    services: Services,
+    *,
+    scope: str,
+    make: Callable[[Access], Answer],
+    steps: Sequence[Callable[[Any], object]] = PROTECTED_STEPS,
 ) -> Answer:
     """What ``make`` answers to ``request``, if its token allows ``scope`` and its proof is good and new.
 
     Raises ``Refused`` (401 or 403 with ``WWW-Authenticate``; 400), ``StorageUnavailable``, and what ``make``
     raises; nothing is spent then.
     """
-    known = run(PROTECTED_STEPS, Access(request, services, scope))
+    known = run(steps, Access(request, services, scope))
     answer = make(known)
     proof = known.bound_proof
     if proof is not None:
         try:
             services.store.settle(Settlement(claims=(proof_id(proof),)))
         except Conflict as conflict:
-            used = _challenged(INVALID_PROOF, "payload.jti: the proof was used before")
-            raise refused("settle", used, known) from conflict
+            raise refused("settle", used_proof(), known) from conflict
     return answer
 
 
-def _challenged(
+def used_proof() -> OAuthError:
+    """``invalid_dpop_proof``: shown before (RFC 9449 §11.1)."""
+    return challenged(INVALID_PROOF, "payload.jti: the proof was used before")
+
+
+def challenged(
     code: str | None,
     description: str,
     *,

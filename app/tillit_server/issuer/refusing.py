@@ -2,8 +2,9 @@
 
 import logging
 
+from tillit.protocol.access_token import AccessToken
 from tillit.protocol.key_quality import PRIVATE_MEMBERS
-from tillit_server.audit.events import PrivateKeyExposed, RegisterUnavailable, TokenRefused
+from tillit_server.audit.events import PrivateKeyExposed, RegisterUnavailable, ResourceRefused, TokenRefused
 from tillit_server.issuer.answers import log_refusal
 from tillit_server.issuer.attesting import REGISTER_AWAY
 from tillit_server.issuer.client_authentication import AuthenticatedClient
@@ -26,6 +27,10 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
     client_id = authenticated.client.id if authenticated else None
     log_refusal(finding, error_id, client_id)
     try:
+        owner = None if authenticated else _owner(known)
+        if owner is not None:
+            _record_at_a_resource(finding, error_id, services, owner)
+            return
         if authenticated is None:
             services.refusals.count(finding.step, finding.code)
             return
@@ -55,6 +60,32 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
         _log.warning(
             "refusal not in the audit", extra={"event": {"error_id": error_id, "reason": str(error)}}
         )
+
+
+def _record_at_a_resource(finding: Finding, error_id: str, services: Services, token: AccessToken) -> None:
+    """What a client with a good token was refused at one of our own resources."""
+    services.refusals.record(
+        ResourceRefused(
+            client_id=token.client_id,
+            token_jti=token.jti,
+            step=finding.step,
+            code=finding.code,
+            error_id=error_id,
+            pointer=finding.pointer or None,
+        )
+    )
+    if finding.pointer in _PRIVATE_MEMBERS:
+        exposed = PrivateKeyExposed(where="registration", client_id=token.client_id, jkt=None)
+        services.audit.record(exposed, durable=False)
+
+
+def _owner(known: Facts | None) -> AccessToken | None:
+    """The token whose owner asks, proven by its key; whoever only shows a token may have found it."""
+    try:
+        token: AccessToken | None = known.own_token.access if known and known.bound_proof else None
+    except NotYetKnown:
+        return None
+    return token
 
 
 def _authenticated(known: Facts | None) -> AuthenticatedClient | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A form request to one endpoint.
+    """A request to one endpoint, with a form or with a ``body`` of another kind.
 
     ``form``: each parameter once (RFC 6749 §3.2), ``resources`` the only one that may repeat (RFC 8707 §2).
     ``authorization``: that header as it came. ``dpop``: the raw ``DPoP`` headers. ``endpoint``: public URL it
@@ -22,3 +22,4 @@ class Request:
     resources: tuple[str, ...] = ()
     authorization: str | None = None
     method: str = field(default="POST")
+    body: bytes = field(default=b"", repr=False)

@@ -10,6 +10,8 @@ from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
 from tillit_server.issuer.apis import ApiRegistry
 from tillit_server.issuer.clients.client import ClientRegistry
+from tillit_server.issuer.clients.renewal import KeyPolicy
+from tillit_server.issuer.clients.use import KeyUse
 from tillit_server.signing.signer import Signer
 from tillit_server.signing.sources import KeySources
 from tillit_server.storage.ports import Store
@@ -58,6 +60,8 @@ class Services:
     dev: bool
     subject_secret: bytes = field(repr=False)
     lifetimes: Lifetimes = Lifetimes()
+    key_policy: KeyPolicy = field(default_factory=KeyPolicy)
+    key_use: KeyUse = field(default_factory=KeyUse)
 
     def url(self, path: str) -> str:
         """The public URL of ``path`` under the issuer."""

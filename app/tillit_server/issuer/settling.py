@@ -11,7 +11,7 @@ from tillit_server.audit.events import Event, GlassBroken, KeyShared, TokenIssue
 from tillit_server.issuer.client_authentication import AuthenticatedClient
 from tillit_server.issuer.families import ACCESS_TOKEN
 from tillit_server.issuer.sender_constraint import shares_key
-from tillit_server.issuer.services import SKEW
+from tillit_server.issuer.services import SKEW, Services
 from tillit_server.storage.ports import Claim, Issue, Settlement
 
 if TYPE_CHECKING:
@@ -34,6 +34,11 @@ def single_use_ids(authenticated: AuthenticatedClient, proof: Proof | None) -> t
     if proof is not None:
         claims.append(proof_id(proof))
     return tuple(claims)
+
+
+def note_use(authenticated: AuthenticatedClient, services: Services, now: float) -> None:
+    """Remember, after a settlement, that the key of this assertion is in use; nothing is written for it."""
+    services.key_use.note(authenticated.client, authenticated.assertion.key, now)
 
 
 def proof_id(proof: Proof) -> Claim:

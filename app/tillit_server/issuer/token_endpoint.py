@@ -21,7 +21,7 @@ from tillit_server.issuer.request import Request
 from tillit_server.issuer.reuse import Reused, end_family
 from tillit_server.issuer.sender_constraint import require_proof
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.settling import settlement_of
+from tillit_server.issuer.settling import note_use, settlement_of
 from tillit_server.issuer.steps import Facts, Refused, Step, refused, run
 from tillit_server.issuer.target import Target
 from tillit_server.issuer.targeting import narrow_scope
@@ -184,6 +184,7 @@ def issue_token(known: TokenFacts) -> tuple[int, dict[str, Any], tuple[tuple[str
             # Somebody has refreshed in the same instant, or revoked: what holds now decides.
             _run(STEPS_FROM_THE_GRANT, known)
         else:
+            note_use(known.authenticated_client, known.services, known.now)
             return 200, token_answer(known), _headers(known)
     raise StorageUnavailable("the family is being changed all the time")
 

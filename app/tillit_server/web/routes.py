@@ -24,6 +24,7 @@ from tillit.protocol.metadata import (
     OPENID_PATH,
 )
 from tillit_server.issuer.authorization_server import TokenServer
+from tillit_server.issuer.client_secret import CLIENT_SECRET_PATH
 from tillit_server.issuer.details_metadata import details_metadata
 from tillit_server.issuer.discovery import TOKEN_PATH, available_idps
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
@@ -42,6 +43,7 @@ from tillit_server.web.errors import answer_error
 from tillit_server.web.login import CALLBACK_PATH, LoginDoor
 from tillit_server.web.logout import LogoutDoor
 from tillit_server.web.pages import ASSETS, Pages
+from tillit_server.web.self_service import SelfServiceDoor, refuse
 from tillit_server.web.test_provider.provider import DevelopmentProvider
 from tillit_server.web.test_provider.views import TestProviderDoor
 from tillit_server.web.translate import form_request
@@ -51,7 +53,15 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 EXPLAIN_PATH = "/explain"
-_JUDGED = (TOKEN_PATH, PAR_PATH, USERINFO_PATH, INTROSPECTION_PATH, REVOCATION_PATH, EXPLAIN_PATH)
+_JUDGED = (
+    TOKEN_PATH,
+    PAR_PATH,
+    USERINFO_PATH,
+    INTROSPECTION_PATH,
+    REVOCATION_PATH,
+    EXPLAIN_PATH,
+    CLIENT_SECRET_PATH,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,11 @@ def framework_app(services: Services, doors: Doors) -> Flask:
         *LoginDoor(services, pages, cookies, doors.idps, upstream).routes(),
         *LogoutDoor(services, pages, cookies).routes(),
     ]
-    more = [*EndpointsDoor(services, published, doors.max_age).routes(), *acting]
+    more = [
+        *EndpointsDoor(services, published, doors.max_age).routes(),
+        *SelfServiceDoor(services).routes(),
+        *acting,
+    ]
     if doors.test_provider is not None:
         more += TestProviderDoor(doors.test_provider, pages).routes()
     routes += tuple((method, doors.path + url, view) for method, url, view in more)
@@ -156,7 +170,7 @@ def framework_app(services: Services, doors: Doors) -> Flask:
             rule.methods.discard("HEAD")
 
     def failed(error: Exception) -> Response:
-        return respond(answer_error(error, services))
+        return refuse(answer_error(error, services), doors.path)
 
     app.register_error_handler(Exception, failed)
     app.register_error_handler(HTTPException, failed)

@@ -194,7 +194,7 @@ class ClientRegistry:
     ) -> None:
         self._records = records
         self._monotonic = monotonic
-        self._fresh = fresh
+        self.fresh = fresh
         self._capacity = capacity
         self._seen: dict[str, tuple[float, int, Client]] = {}
         self._unknown: dict[str, float] = {}
@@ -205,10 +205,10 @@ class ClientRegistry:
             return None
         cached = self._seen.get(client_id)
         now = self._monotonic()
-        if cached and now - cached[0] < self._fresh:
+        if cached and now - cached[0] < self.fresh:
             return cached[2]
         # An unknown id is looked up as seldom as a known one, so that time does not tell them apart.
-        if now - self._unknown.get(client_id, -self._fresh) < self._fresh:
+        if now - self._unknown.get(client_id, -self.fresh) < self.fresh:
             return None
         record = self._records.get(KIND, client_id)
         if record is None:

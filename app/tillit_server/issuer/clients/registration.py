@@ -1,11 +1,27 @@
 """Changes to the client registry: each is one compare-and-swap together with its entry in the audit."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace as replaced
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tillit_server.audit.events import ClientAdded, ClientDisabled, ClientEnabled, ClientReplaced
+from tillit_server.audit.events import (
+    ClientAdded,
+    ClientDisabled,
+    ClientEnabled,
+    ClientKeyAdded,
+    ClientKeyRemoved,
+    ClientReplaced,
+    Event,
+)
 from tillit_server.issuer.clients.client import KIND, Client, check_installed, client_from
-from tillit_server.issuer.services import Services
-from tillit_server.storage.ports import Conflict, Put, Settlement
+from tillit_server.issuer.clients.keys import BY_OPERATOR, ClientKey
+from tillit_server.issuer.clients.renewal import with_key, without_key
+from tillit_server.storage.ports import Claim, Conflict, Put, Settlement
+
+if TYPE_CHECKING:
+    from tillit_server.issuer.services import Services
+
+_ATTEMPTS: Final = 32
 
 
 class ClientExists(Exception):  # noqa: N818 (a state of the registry)
@@ -16,7 +32,14 @@ class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
     """No client of this id is registered."""
 
 
-def register(services: Services, client: Client, *, replace: bool, operator: str, reason: str) -> Client:
+class Change(NamedTuple):
+    """What becomes of a client, and what the audit says about it."""
+
+    client: Client
+    events: Sequence[Event]
+
+
+def register(services: "Services", client: Client, *, replace: bool, operator: str, reason: str) -> Client:
     """Write ``client`` and give it as it was written: its new keys are registered now.
 
     Raises ``ClientExists`` unless ``replace``, ``ClientError`` and ``StorageUnavailable``.
@@ -26,7 +49,8 @@ def register(services: Services, client: Client, *, replace: bool, operator: str
     keys = tuple(
         key if key.registered_at is not None else replaced(key, registered_at=now) for key in client.keys
     )
-    client = replaced(client, keys=keys)
+    # Replacing takes keys away, and whoever got a token with one of them must not bring it back.
+    client = replaced(client, keys=keys, keys_removed_at=now if replace else client.keys_removed_at)
     event = (ClientReplaced if replace else ClientAdded)(
         client_id=client.id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
     )
@@ -38,18 +62,91 @@ def register(services: Services, client: Client, *, replace: bool, operator: str
     return client
 
 
-def set_disabled(services: Services, client_id: str, *, disabled: bool, operator: str, reason: str) -> None:
+def change_client(
+    services: "Services",
+    client_id: str,
+    change: Callable[[Client], Change | None],
+    *,
+    claims: Sequence[Claim] = (),
+) -> Client:
+    """Write what ``change`` makes of a client, with entries and ``claims``, in one act; None writes nothing.
+
+    Whoever loses a race against another change is asked again about the client as it is then, so that
+    nothing is lost. Raises ``UnknownClient``, ``Conflict`` for a spent claim, ``StorageUnavailable``, and
+    what ``change`` raises.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        record = services.store.records.get(KIND, client_id)
+        if record is None:
+            raise UnknownClient(f"{client_id} is not registered")
+        client = client_from(record.value)
+        changed = change(client)
+        if changed is None:
+            return client
+        put = Put(KIND, client_id, changed.client.to_record(), expect=record.version)
+        entries = tuple(services.audit.entry(event) for event in changed.events)
+        try:
+            services.store.settle(Settlement(claims=claims, puts=(put,), entries=entries))
+        except Conflict as conflict:
+            if conflict.space != KIND or attempt == _ATTEMPTS:
+                raise
+        else:
+            return changed.client
+    raise AssertionError("unreachable")
+
+
+def set_disabled(services: "Services", client_id: str, *, disabled: bool, operator: str, reason: str) -> None:
     """Disable or enable a client. Raises ``UnknownClient``, ``StorageUnavailable``."""
-    record = services.store.records.get(KIND, client_id)
-    if record is None:
-        raise UnknownClient(f"{client_id} is not registered")
-    client = replaced(client_from(record.value), disabled=disabled)
-    event = (ClientDisabled if disabled else ClientEnabled)(
-        client_id=client_id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
-    )
-    services.store.settle(
-        Settlement(
-            puts=(Put(KIND, client_id, client.to_record(), expect=record.version),),
-            entries=(services.audit.entry(event),),
+
+    def change(client: Client) -> Change:
+        event = (ClientDisabled if disabled else ClientEnabled)(
+            client_id=client_id, operator=operator, reason=reason, kids=tuple(k.key.kid for k in client.keys)
         )
-    )
+        return Change(replaced(client, disabled=disabled), (event,))
+
+    change_client(services, client_id, change)
+
+
+def add_keys(
+    services: "Services", client_id: str, keys: Sequence[ClientKey], *, operator: str, reason: str
+) -> Client:
+    """Register further keys of a client. Raises ``KeyRefused``, ``UnknownClient``, ``StorageUnavailable``."""
+
+    def change(client: Client) -> Change:
+        events = []
+        for entry in keys:
+            added = with_key(
+                client, entry.key, now=services.clock(), expires_at=entry.expires_at, origin=BY_OPERATOR
+            )
+            client = added.client
+            events.append(
+                ClientKeyAdded(
+                    client_id=client_id,
+                    kid=entry.key.kid,
+                    thumbprint=entry.key.thumbprint,
+                    operator=operator,
+                    reason=reason,
+                    expires_at=entry.expires_at,
+                    dropped=tuple(key.key.kid for key in added.dropped),
+                )
+            )
+        return Change(client, events)
+
+    return change_client(services, client_id, change)
+
+
+def remove_key(services: "Services", client_id: str, kid: str, *, operator: str, reason: str) -> Client:
+    """Take a key away: within a second it authenticates nobody in any worker. Raises as ``add_keys``."""
+
+    def change(client: Client) -> Change:
+        left, removed = without_key(client, kid, now=services.clock())
+        event = ClientKeyRemoved(
+            client_id=client_id,
+            kid=kid,
+            thumbprint=removed.key.thumbprint,
+            operator=operator,
+            reason=reason,
+        )
+        return Change(left, (event,))
+
+    return change_client(services, client_id, change)

@@ -22,7 +22,7 @@ from tillit_server.issuer.login.signed_requests import REQUEST_OBJECT
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.sender_constraint import offered_proof, shares_key
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.settling import single_use_ids
+from tillit_server.issuer.settling import note_use, single_use_ids
 from tillit_server.issuer.steps import refused, run
 from tillit_server.issuer.unseen import replayed, require_unseen
 from tillit_server.storage.ports import Claim, Conflict, Issue, Settlement
@@ -115,6 +115,7 @@ def push_request(sent: Request, services: Services) -> Answer:
         services.store.settle(settlement)
     except Conflict as conflict:
         raise refused("settle", _spent(conflict.space), known) from conflict
+    note_use(known.authenticated_client, services, known.now)
     return Answer(201, {"request_uri": URN + key, "expires_in": lifetimes.request_uri}, NOT_KEPT)
 
 
