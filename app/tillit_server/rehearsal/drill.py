@@ -15,6 +15,7 @@ from typing import Any
 
 from tillit.protocol.jose import generate_key
 from tillit_server.rehearsal.load import SCOPE, EhrClient
+from tillit_server.rehearsal.participant import Participant
 from tillit_server.rehearsal.scratch import CannotRehearse, Operator, Scratch
 from tillit_server.rehearsal.verifying import PROGRAMS, ForeignVerifier
 from tillit_server.rehearsal.witnesses import Witness
@@ -162,6 +163,7 @@ class _Drill:
         self._change(at, kill=kill)
         self._pass_until(at - 1)
         self._step(2)
+        self._beat()
         self.done["rotations at the earliest instant"] += 1
 
     def _change(self, at: int | None, *, kill: bool) -> None:
@@ -236,7 +238,7 @@ class _Drill:
 
     def _step(self, seconds: float) -> None:
         self._scratch.advance(seconds)
-        self._beat()
+        self._await_turns(self.verifiers)
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
@@ -244,8 +246,12 @@ class _Drill:
 
     def _beat(self) -> None:
         """Until every client was answered and every verifier has verified, begun and ended since now."""
+        self._await_turns(self.clients)
+        self._await_turns(self.verifiers)
+
+    def _await_turns(self, who: Sequence[Participant]) -> None:
         # The turn under way may have begun before.
-        waiting = [(one, one.turns + 2) for one in (*self.clients, *self.verifiers)]
+        waiting = [(one, one.turns + 2) for one in who]
         deadline = time.monotonic() + PATIENCE
         for one, enough in waiting:
             while one.turns < enough:

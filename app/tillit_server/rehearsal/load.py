@@ -11,7 +11,7 @@ from tillit_server.rehearsal.scratch import Scratch
 from tillit_server.rehearsal.witnesses import SeenToken, Witness
 
 SCOPE = "nhn:selvbetjening/client"
-REST = 0.02
+REST = 0.03
 _UNAVAILABLE = 503
 
 
