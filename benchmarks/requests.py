@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import SigningKey, generate_key
+from tillit_server.clock import Clock
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "attestation-specialist-care.json"
 ATTESTATION = json.loads(EXAMPLE.read_text(encoding="utf-8"))
@@ -26,13 +27,14 @@ class Sender:
     client_id: str
     key: SigningKey
     nonce: str
+    now: Clock = time.time
     dpop_key: SigningKey = field(default_factory=lambda: generate_key("ES256"))
 
     def request(
         self, path: str, form: Mapping[str, str], *, proof: bool = False, details: Any = None
     ) -> bytes:
         """A whole HTTP request to ``path``, authenticated; with ``details`` in the assertion."""
-        now = time.time()
+        now = self.now()
         assertion = make_assertion(
             self.key,
             self.client_id,

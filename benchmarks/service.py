@@ -18,15 +18,18 @@ from benchmarks.requests import Sender
 from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.dpop import make_proof
 from tillit.protocol.jose import SigningKey, generate_key, load_private_jwk
+from tillit_server.clock import make_clock
 
 TILLIT = str(Path(sys.executable).with_name("tillit"))
 START_SECONDS = 20
 
 
 class BenchService:
-    """`tillit serve --dev` on given cores."""
+    """`tillit serve --dev` on given cores; with a ``clock`` file, its time is what that says."""
 
-    def __init__(self, data: Path, *, workers: int, cores: Sequence[int], threads: int) -> None:
+    def __init__(
+        self, data: Path, *, workers: int, cores: Sequence[int], threads: int, clock: Path | None = None
+    ) -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -34,6 +37,8 @@ class BenchService:
         self.data = data
         command = [TILLIT, "serve", "--dev", "--data", str(data), "--port", str(self.port)]
         command += ["--workers", str(workers), "--threads", str(threads)]
+        command += [] if clock is None else ["--clock", str(clock)]
+        self.now = make_clock(clock)
         self._command = command
         self._cores = set(cores)
 
@@ -63,12 +68,12 @@ class BenchService:
     def sender(self, client_id: str) -> Sender:
         """One of the clients that development mode registers, with a fresh nonce."""
         key = load_private_jwk(json.loads((self.data / "clients" / f"{client_id}.jwk").read_text()))
-        return Sender(self.issuer, client_id, key, self._nonce(client_id, key))
+        return Sender(self.issuer, client_id, key, self._nonce(client_id, key), self.now)
 
     def _nonce(self, client_id: str, key: SigningKey) -> str:
         """A nonce, by provoking a challenge."""
         endpoint = f"{self.issuer}/connect/token"
-        now = time.time()
+        now = self.now()
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": ASSERTION_TYPE,

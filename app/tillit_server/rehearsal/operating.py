@@ -52,8 +52,8 @@ class _Operator:
         register(self._services, client_from(client), replace=False, **OPERATOR)
         return {}
 
-    def _rotate(self, *, at: int | None) -> Json:
-        return {"at": self._services.signer.change(Rotate("ES256", at), **OPERATOR)[0].at}
+    def _rotate(self, *, at: int | None, kid: str | None = None) -> Json:
+        return {"at": self._services.signer.change(Rotate("ES256", at, kid), **OPERATOR)[0].at}
 
     def _revoke(self, *, kid: str) -> Json:
         self._services.signer.change(Revoke(kid, at_once=True), **OPERATOR)
