@@ -1,8 +1,4 @@
-"""The course of a drill: rotations under load with kill -9 inside, and one stolen key.
-
-Time passes in leaps, but never so that something happens that could not happen in life: between a change and
-the next leap all workers have had the second in which they look at the ring.
-"""
+"""The course of a drill: rotations under load with kill -9 inside, and one stolen key."""
 
 import random
 import time
@@ -15,22 +11,16 @@ from typing import Any
 
 from tillit.protocol.jose import generate_key
 from tillit_server.rehearsal.load import SCOPE, EhrClient
-from tillit_server.rehearsal.participant import Participant
+from tillit_server.rehearsal.pace import ENDED, STEPS, Pace
 from tillit_server.rehearsal.scratch import CannotRehearse, Operator, Scratch
 from tillit_server.rehearsal.verifying import PROGRAMS, ForeignVerifier
 from tillit_server.rehearsal.witnesses import Witness
 
 DAY = 86_400
-LOOK = 1.1
-"""Real seconds in which every worker looks at the rings: once a second, if it is asked for anything."""
-ENDED = 2.0
-"""Real seconds after which nothing may be seen of a revoked key; nor can a worker sign by an older ring."""
 TO_CHANGE = 60
 """Seconds of the service's time before a rotation at which it is asked for: a busy machine takes a moment."""
 CLIENTS = 2
 ENTERPRISE = "310000019"
-STEPS = 10
-PATIENCE = 60.0
 TRIES = 10
 
 Say = Callable[[str], None]
@@ -97,7 +87,6 @@ class _Drill:
         self._say = say
         self._random = random.Random(plan.seed)  # noqa: S311  (a choice, no secret)
         self._change_seconds = 0.02
-        self._changed_at = float("-inf")
         programs = {**PROGRAMS, **plan.verifiers}
         self.verifiers = [
             ForeignVerifier(scratch.program(name, list(command)), scratch, witness, plan.seed + number)
@@ -107,6 +96,7 @@ class _Drill:
         policy = operator.ask(do="ring")["policy"]
         self._max_age, self._skew = policy["max_age"], policy["skew"]
         self.clients = [self._client(f"drill-{number}") for number in range(CLIENTS)]
+        self._pace = Pace(scratch, self.clients, self.verifiers, max_age=self._max_age)
 
     def ask(self, **question: Any) -> dict[str, Any]:
         """Have the operator do something, and again if the store was too busy for it."""
@@ -128,7 +118,7 @@ class _Drill:
         """Everything that was planned."""
         rotations = range(1, self._plan.rotations + 1)
         kills = set(self._random.sample(rotations, self._plan.kills))
-        self._beat()
+        self._pace.everybody()
         for number in rotations:
             # The first standby is as old as the installation: a day must pass. Later ones may be hurried.
             by_day = number == 1 or self._random.random() < 1 / 4
@@ -143,27 +133,26 @@ class _Drill:
                 self._emergency()
 
     def _after_a_day(self, *, kill: bool) -> None:
-        self._wait(ENDED - (time.monotonic() - self._changed_at))
         self._witness.act("a day passed")
-        self._scratch.advance(DAY + self._random.randrange(3600))
+        self._pace.leap(DAY + self._random.randrange(3600))
         now = self._scratch.clock()
         for verifier in self.verifiers:
             verifier.absent_until = now + self._random.randrange(self._max_age // 2)
         for _ in range(STEPS // 2):
-            self._step(self._random.randrange(1, 2 * self._max_age // STEPS))
+            self._pace.step(self._random.uniform(1, 2 * self._pace.step_seconds))
         self._change(self._standby(), None, kill=kill)
-        self._pass_until(self._scratch.clock() + self._max_age)
+        self._pace.pass_until(self._scratch.clock() + self._max_age)
         self.done["rotations a day after the last"] += 1
 
     def _at_the_earliest(self, *, kill: bool) -> None:
         """The standby signs when the oldest cache that heeds max-age has just been renewed."""
         standby = self._standby()
         at = max(self._known_from(standby), int(self._scratch.clock()) + TO_CHANGE)
-        self._pass_until(at - TO_CHANGE)
+        self._pace.pass_until(at - TO_CHANGE)
         self._change(standby, at, kill=kill)
-        self._pass_until(at - 1)
-        self._step(2)
-        self._beat()
+        self._pace.pass_until(at - 1)
+        self._pace.step(2)
+        self._pace.everybody()
         self.done["rotations at the earliest instant"] += 1
 
     def _change(self, standby: Mapping[str, Any], at: int | None, *, kill: bool) -> None:
@@ -191,7 +180,7 @@ class _Drill:
                 raise CannotRehearse(f"a rotation was refused: {answer['refused']}")
             self._change_seconds = time.monotonic() - asked_at
         self.done["rotations"] += 1
-        self._let_them_look()
+        self._pace.changed()
 
     def _go_on(self, change: Mapping[str, Any]) -> str:
         """Ask again where nobody knows whether it was done: it was wholly done, or not at all."""
@@ -216,14 +205,14 @@ class _Drill:
 
     def _emergency(self) -> None:
         # A thief does not wait. A standby so young that caches lack it is another story, told on the page.
-        self._pass_until(self._known_from(self._standby()))
+        self._pace.pass_until(self._known_from(self._standby()))
         stolen = next(key["kid"] for key in self.ask(do="ring")["keys"] if key["state"] == "active")
         self._witness.act("a key was revoked")
         self._witness.robbed(stolen)
         self.ask(do="revoke", kid=stolen)
         self._witness.ended[stolen] = time.monotonic() + ENDED
-        self._let_them_look(ENDED)
-        self._pass_until(self._scratch.clock() + self._max_age + self._skew)
+        self._pace.changed(ENDED)
+        self._pace.pass_until(self._scratch.clock() + self._max_age + self._skew)
         self.done["keys revoked"] += 1
         for verifier in self.verifiers:
             if stolen not in verifier.refused_revoked:
@@ -233,39 +222,3 @@ class _Drill:
         """The first instant at which no cache that heeds max-age can lack the key."""
         known: int = standby["announced_at"] + self._max_age + self._skew
         return known
-
-    def _let_them_look(self, seconds: float = LOOK) -> None:
-        """Time does not leap before all have seen the ring: their second must not become minutes."""
-        self._changed_at = time.monotonic()
-        self._wait(seconds)
-        self._beat()
-
-    def _pass_until(self, instant: float) -> None:
-        """A minute at a time, so that every cache is renewed at some point of it."""
-        step = self._max_age / STEPS
-        while (left := instant - self._scratch.clock()) > 0:
-            self._step(min(step, left))
-
-    def _step(self, seconds: float) -> None:
-        self._scratch.advance(seconds)
-        self._await_turns(self.verifiers)
-
-    def _wait(self, seconds: float) -> None:
-        if seconds > 0:
-            time.sleep(seconds)
-
-    def _beat(self) -> None:
-        """Until every client was answered and every verifier has verified, begun and ended since now."""
-        self._await_turns(self.clients)
-        self._await_turns(self.verifiers)
-
-    def _await_turns(self, who: Sequence[Participant]) -> None:
-        # The turn under way may have begun before.
-        waiting = [(one, one.turns + 2) for one in who]
-        deadline = time.monotonic() + PATIENCE
-        for one, enough in waiting:
-            while one.turns < enough:
-                if time.monotonic() > deadline or not one.is_alive():
-                    raise CannotRehearse(f"{one.name} does not go on: {'; '.join(self._witness.faults[:1])}")
-                one.hurry()
-                time.sleep(0.002)
