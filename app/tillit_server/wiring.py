@@ -37,6 +37,7 @@ from tillit_server.issuer.services import Lifetimes, Services
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
 from tillit_server.signing.live import RingChange
+from tillit_server.signing.renewal import finish
 from tillit_server.signing.secrets import LIVES, Secrets
 from tillit_server.signing.signer import Signer
 from tillit_server.signing.sources import KeySources
@@ -86,6 +87,8 @@ class Installation:
 
     settings: Settings
     services: Services
+    custody: Custody
+    secrets: Secrets
     idps: IdpRegistry
     test_provider: DevelopmentProvider | None
     checkpoints: CheckpointKeeper
@@ -132,6 +135,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             write=settle_ring,
         )
         closing.callback(signer.close)
+        finish(custody, store.records)
         refusals = RefusalLog(audit, clock=clock)
         closing.callback(refusals.flush)
         key_sources = KeySources(store.records, apis.by_audience, clock)
@@ -185,7 +189,15 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             chores = (refusals.tick, checkpoints.tick, key_sources.tick, key_use.tick, expiry.tick)
             closing.callback(Housekeeper(chores).close)
         return Installation(
-            settings, services, idps, test_provider, checkpoints, audit_secret, closing.pop_all()
+            settings,
+            services,
+            custody,
+            secrets,
+            idps,
+            test_provider,
+            checkpoints,
+            audit_secret,
+            closing.pop_all(),
         )
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here
 

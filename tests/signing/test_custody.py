@@ -8,10 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tillit_server.signing.custody import Custody, CustodyError, _checksum, open_custody
+from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_plan import KeyPlan
 from tillit_server.signing.keyring import Policy
 from tillit_server.signing.live import LiveRing
+from tillit_server.signing.master_key import _checksum
 
 COST = 2**10
 

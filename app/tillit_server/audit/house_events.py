@@ -104,6 +104,17 @@ class SecretDestroyed(SecretEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MasterChanged(Event):
+    """A ring (`ring` "signing" or "secrets") was sealed anew with the master key of this id."""
+
+    name: ClassVar[str] = "signing.master.changed"
+    ring: str
+    master_id: str
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureRejected(Event):
     """A signature we had just made did not verify; nothing was sent."""
 

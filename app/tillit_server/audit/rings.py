@@ -4,6 +4,7 @@ from tillit_server.audit.events import (
     EVENTS,
     Event,
     KeyRevoked,
+    MasterChanged,
     RollbackSuspected,
     SignatureRejected,
 )
@@ -29,6 +30,12 @@ def ring_event(
         return event(kid=ident, alg=kind, effective_at=at, operator=operator or SERVICE, reason=reason)
     if issubclass(event, SecretEvent):
         return event(purpose=kind, secret_id=ident, operator=SERVICE, reason=SCHEDULE)
+    if event is MasterChanged:
+        return MasterChanged(ring=kind, master_id=ident, operator=operator, reason=reason)
+    return _alarm(event, ident, kind)
+
+
+def _alarm(event: type[Event], ident: str, kind: str) -> Event | None:
     if event is SignatureRejected:
         return SignatureRejected(kid=ident, alg=kind)
     if event is RollbackSuspected:

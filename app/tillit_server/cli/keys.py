@@ -6,9 +6,10 @@ from typing import Any
 import click
 
 from tillit_server.cli.installation import installation_options, opened, refusing_to_start, settings_of
-from tillit_server.cli.keys_care import doctor, rewrap
+from tillit_server.cli.keys_care import doctor
 from tillit_server.cli.keys_change import announce, revoke, rotate
 from tillit_server.cli.keys_drill import drill
+from tillit_server.cli.keys_master import renew_master, rewrap
 from tillit_server.cli.keys_signed import signed
 from tillit_server.cli.output import fail, output_option, print_json, print_table
 
@@ -18,7 +19,7 @@ def keys() -> None:
     """Keys: the master key, and the life of the signing keys."""
 
 
-for command in (rotate, announce, revoke, signed, doctor, rewrap, drill):
+for command in (rotate, announce, revoke, signed, doctor, rewrap, renew_master, drill):
     keys.add_command(command)
 
 

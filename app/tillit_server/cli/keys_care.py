@@ -1,11 +1,11 @@
-"""``tillit keys doctor`` and ``rewrap``: is everything in order that keys need, and a new passphrase."""
+"""``tillit keys doctor``: is everything in order that keys need."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tillit_server.cli.installation import installation_options, refusing_to_start, settings_of
+from tillit_server.cli.installation import installation_options, settings_of
 from tillit_server.cli.output import output_option, print_json, print_table
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
     from tillit_server.signing.custody import CustodyError, open_custody
     from tillit_server.signing.doctor import Finding, examine
     from tillit_server.signing.key_life import Policy
+    from tillit_server.signing.master_key import NEXT_FILE
     from tillit_server.storage.ports import StorageRefused, StorageUnavailable
     from tillit_server.storage.ring import RingStore
     from tillit_server.wiring import DATABASE
@@ -45,6 +46,9 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
         yield Finding("BAD", "master key", error.line)
         return
     yield Finding("ok", "master key", f"{custody.master_id}, closed to others, opens with its passphrase")
+    if following := custody.next_id:
+        text = f"{following} waits in {keys / NEXT_FILE}: tillit keys renew-master seals with it"
+        yield Finding("look", "next master key", text)
     if passphrase is not None and passphrase.parent == keys and not settings.dev:
         text = f"{passphrase} lies beside the master key: whoever copies the directory has both"
         yield Finding("look", "passphrase", text)
@@ -59,27 +63,3 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
             yield from examine(view.records, custody, policy, settings.algorithms, clock())
     except (StorageRefused, StorageUnavailable) as error:
         yield Finding("BAD", "database", " ".join(str(error).split()))
-
-
-@click.command()
-@installation_options
-@click.option(
-    "--new-passphrase-file",
-    "new",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file of the new passphrase; made, with a random one, where it is missing.",
-)
-def rewrap(file: Path | None, data: Path | None, new: Path) -> None:
-    """Wrap the master key under a new passphrase. The key stays the same, so nothing else changes."""
-    from tillit_server.signing.custody import rewrap_master
-
-    settings = settings_of(file, data)
-    with refusing_to_start():
-        master = rewrap_master(
-            settings.keys_directory, passphrase_file=settings.passphrase_of_master_key, new_file=new
-        )
-    click.echo(
-        f"master key {master} in {settings.keys_directory} opens with {new} now, and with nothing else"
-    )
-    click.echo("Set passphrase_file to it, on this host and on each that gets a copy; running workers go on.")

@@ -1,65 +1,61 @@
-"""The custodian: keeps the installation's master key and seals with it what the rings hold.
+"""The custodian: seals with the installation's master key what the rings hold.
 
-The master key is 32 random bytes in ``keys/master.key``, the one file every host must be given. With a
-passphrase file it lies there wrapped: AES-256-GCM under a key that scrypt (RFC 7914) derives from the
-passphrase. Nothing is ever encrypted with the master key itself, only with keys derived from it (HKDF, RFC
-5869).
+The master key is the one file every host must be given. Nothing is ever encrypted with the master key itself,
+only with keys derived from it (HKDF, RFC 5869). While a new master key takes over there are two: whatever
+either has sealed opens, and the newer one seals as soon as a ring has been seen that it sealed.
 """
 
-import base64
-import binascii
 import contextlib
-import hashlib
 import hmac
-import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from tillit_server.signing.files import (
-    CustodyError,
-    create_secret,
-    locked,
-    private_directory,
-    read_secret,
-    replace_secret,
-    sweep,
-)
+from tillit_server.signing.files import CustodyError, locked, private_directory, sync_directory
 from tillit_server.signing.guard import Guard
+from tillit_server.signing.master_key import (
+    MASTER_FILE,
+    NEXT_FILE,
+    NONCE_BYTES,
+    SCRYPT_COST,
+    decode,
+    derive,
+    encode,
+    make_missing,
+    master_id,
+    read_master,
+)
 
-__all__ = ["Custody", "CustodyError", "open_custody", "rewrap_master"]
+__all__ = ["Custody", "CustodyError", "open_custody"]
 
-MASTER_FILE = "master.key"
-KEY_BYTES = 32
-NONCE_BYTES = 12
-MIN_PASSPHRASE_BYTES = 12
-SCRYPT_COST = 2**15
-MIN_SCRYPT_COST = 2**10
-MAX_SCRYPT_COST = 2**17  # a forged file must not make the start-up take minutes or gigabytes
-SCRYPT_BLOCK = 8
+
+class _Master:
+    """What is derived from one master key."""
+
+    def __init__(self, master: bytes) -> None:
+        self.seal_key = AESGCM(derive(master, "seal"))
+        self.mac_key = derive(master, "authenticate")
 
 
 class Custody:
-    """Seals, opens and authenticates with keys derived from the master key.
+    """Seals, opens and authenticates with keys derived from the master key. Safe in any thread."""
 
-    Immutable, so safe in any thread.
-    """
+    def __init__(self, directory: Path, read: Callable[[], Sequence[bytes]]) -> None:
+        """``directory``: where the master key's files and the rollback guard lie.
 
-    def __init__(self, master: bytes, directory: Path) -> None:
-        """``master``: 32 bytes; ``directory``: where the rollback guard lies."""
-        self._seal_key = AESGCM(_derive(master, "seal"))
-        self._mac_key = _derive(master, "authenticate")
-        self.master_id = _master_id(master)
+        ``read``: gives the master keys of this host, oldest first. Raises what ``read`` raises.
+        """
         self._directory = directory
-        self.guard = Guard(directory, self.authenticate)
+        self._read = read
+        # In the order in which they follow each other.
+        self._masters: dict[str, _Master] = {}
+        self._looked = self._files()
+        self._learn(read())
+        self.master_id = next(iter(self._masters))
+        self.guard = Guard(directory, self.authenticate, self.authentic)
 
     def __repr__(self) -> str:
         return f"Custody(master_id={self.master_id!r})"
@@ -79,20 +75,93 @@ class Custody:
         ``context`` says what it is and must be named again to open it.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        return "sealed:" + _encode(nonce + self._seal_key.encrypt(nonce, plain, context.encode()))
+        key = self._masters[self.master_id].seal_key
+        return "sealed:" + encode(nonce + key.encrypt(nonce, plain, context.encode()))
 
     def open(self, sealed: str, *, context: str) -> bytes:
         """What ``seal`` was given. Raises ``CustodyError`` if it is damaged, foreign, or something else's."""
-        scheme, _, text = sealed.partition(":")
-        try:
-            raw = _decode(text) if scheme == "sealed" else b""
-            return self._seal_key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode())
-        except (ValueError, InvalidTag):
-            raise CustodyError(f"{context}: the sealed secret is damaged or belongs elsewhere") from None
+        for master in reversed(self._masters):
+            with contextlib.suppress(ValueError, InvalidTag):
+                return self._open(master, sealed, context)
+        raise CustodyError(f"{context}: the sealed secret is damaged or belongs elsewhere")
 
-    def authenticate(self, document: bytes) -> str:
+    def renewed(self, text: str, *, context: str) -> str:
+        """The same secret, sealed with the master key that seals now; what is not sealed stays as it is.
+
+        Raises ``CustodyError``.
+        """
+        if not text.startswith("sealed:"):
+            return text
+        try:
+            self._open(self.master_id, text, context)
+        except (ValueError, InvalidTag):
+            return self.seal(self.open(text, context=context), context=context)
+        return text
+
+    def authenticate(self, document: bytes, master: str = "") -> str:
         """HMAC-SHA-256 of ``document``, base64url: shows that a ring was written by this installation."""
-        return _encode(hmac.digest(self._mac_key, document, "sha256"))
+        return encode(hmac.digest(self._masters[master or self.master_id].mac_key, document, "sha256"))
+
+    def authentic(self, document: bytes, mac: str) -> bool:
+        """Whether any master key of this host has authenticated ``document``."""
+        return any(hmac.compare_digest(mac, self.authenticate(document, master)) for master in self._masters)
+
+    def has(self, master: str) -> bool:
+        """Whether this host has the master key of that id, by now."""
+        if master not in self._masters and (found := self._files()) != self._looked:
+            self._looked = found
+            self._learn(self._read())
+        return master in self._masters
+
+    def follow(self, master: str) -> None:
+        """Seal with this master key from now on, unless a later one seals already."""
+        order = list(self._masters)
+        if order.index(master) > order.index(self.master_id):
+            self.master_id = master
+
+    def finish(self) -> None:
+        """Put the next master key in the place of the first, which is gone then. Raises ``CustodyError``.
+
+        Call it when nothing sealed with the first is left; killed at any moment, one of them is there.
+        """
+        try:
+            self.guard.renew()
+            with locked(self._directory):
+                if self._files() != self._looked:
+                    return  # somebody else was faster
+                (self._directory / NEXT_FILE).replace(self._directory / MASTER_FILE)
+                sync_directory(self._directory)
+        except OSError as error:
+            raise CustodyError(f"{self._directory}: cannot be written ({error.strerror})") from None
+
+    @property
+    def next_id(self) -> str:
+        """The id of the master key that shall take over, empty if there is none."""
+        if not (self._directory / NEXT_FILE).exists():
+            return ""
+        return next(reversed(self._masters)) if self._files() == self._looked else ""
+
+    def _open(self, master: str, sealed: str, context: str) -> bytes:
+        scheme, _, text = sealed.partition(":")
+        raw = decode(text) if scheme == "sealed" else b""
+        key = self._masters[master].seal_key
+        return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode())
+
+    def _learn(self, masters: Sequence[bytes]) -> None:
+        for master in masters:
+            self._masters.setdefault(master_id(master), _Master(master))
+
+    def _files(self) -> tuple[tuple[int, int] | None, ...]:
+        """What tells whether the files are others than they were."""
+        found: list[tuple[int, int] | None] = []
+        for name in (MASTER_FILE, NEXT_FILE):
+            try:
+                stat = (self._directory / name).lstat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((stat.st_ino, stat.st_mtime_ns))
+        return tuple(found)
 
 
 def open_custody(
@@ -111,148 +180,15 @@ def open_custody(
     private_directory(directory, make=make)
     path = directory / MASTER_FILE
     if make:
-        _make_missing(path, passphrase_file, scrypt_cost)
-    passphrase = None if passphrase_file is None else _passphrase(passphrase_file)
-    data = read_secret(path)
-    if data is None:
-        raise CustodyError(
-            f"{path}: there is no master key; restore it from the backup, or copy it from another host"
-        )
-    return Custody(_unwrap(path, data, passphrase), directory)
+        make_missing(path, passphrase_file, scrypt_cost)
 
+    def read() -> Sequence[bytes]:
+        following = read_master(directory / NEXT_FILE, passphrase_file)
+        master = read_master(path, passphrase_file)
+        if master is None:
+            raise CustodyError(
+                f"{path}: there is no master key; restore it from the backup, or copy it from another host"
+            )
+        return (master,) if following is None else (master, following)
 
-def rewrap_master(
-    directory: Path, *, passphrase_file: Path | None, new_file: Path, scrypt_cost: int = SCRYPT_COST
-) -> str:
-    """Wrap the master key under the passphrase in ``new_file``, made where missing; gives the key's id.
-
-    The old file or the new one is there whenever a process is killed. Raises ``CustodyError``.
-    """
-    open_custody(directory, passphrase_file=passphrase_file)
-    path = directory / MASTER_FILE
-    try:
-        with locked(directory):
-            sweep(path)
-            passphrase = None if passphrase_file is None else _passphrase(passphrase_file)
-            master = _unwrap(path, read_secret(path) or b"", passphrase)
-            if not os.path.lexists(new_file):
-                create_secret(new_file, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
-            replace_secret(path, _wrap(master, _passphrase(new_file), scrypt_cost))
-    except OSError as error:
-        raise CustodyError(f"{path}: cannot be wrapped anew ({error.strerror})") from None
-    return _master_id(master)
-
-
-def _make_missing(path: Path, passphrase_file: Path | None, cost: int) -> None:
-    try:
-        with locked(path.parent):
-            sweep(path)
-            if os.path.lexists(path):
-                return  # a passphrase made now would not be the one that opens it
-            passphrase = None
-            if passphrase_file is not None:
-                sweep(passphrase_file)
-                passphrase_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                create_secret(passphrase_file, secrets.token_urlsafe(KEY_BYTES).encode() + b"\n")
-                passphrase = _passphrase(passphrase_file)
-            create_secret(path, _wrap(secrets.token_bytes(KEY_BYTES), passphrase, cost))
-    except OSError as error:
-        raise CustodyError(f"{path}: cannot be made ({error.strerror})") from None
-
-
-def _passphrase(path: Path) -> bytes:
-    data = read_secret(path)
-    if data is None:
-        raise CustodyError(f"{path}: there is no passphrase file")
-    passphrase = data.rstrip(b"\r\n")
-    if len(passphrase) < MIN_PASSPHRASE_BYTES:
-        raise CustodyError(f"{path}: the passphrase is shorter than {MIN_PASSPHRASE_BYTES} characters")
-    return passphrase
-
-
-def _wrap(master: bytes, passphrase: bytes | None, cost: int) -> bytes:
-    header: dict[str, Any] = {"tillit": "master-key", "v": 1, "id": _master_id(master)}
-    if passphrase is None:
-        document = {**header, "key": _encode(master)}
-        return orjson.dumps({**document, "check": _checksum(document)}, option=orjson.OPT_APPEND_NEWLINE)
-    header |= {
-        "kdf": "scrypt",
-        "n": cost,
-        "r": SCRYPT_BLOCK,
-        "p": 1,
-        "salt": _encode(secrets.token_bytes(16)),
-    }
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = AESGCM(_stretch(passphrase, header)).encrypt(nonce, master, orjson.dumps(header))
-    document = {**header, "sealed": _encode(nonce + sealed)}
-    return orjson.dumps({**document, "check": _checksum(document)}, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _unwrap(path: Path, data: bytes, passphrase: bytes | None) -> bytes:
-    damaged = CustodyError(f"{path}: the master key file is truncated or damaged; restore it from the backup")
-    try:
-        document = orjson.loads(data)
-        check = document.pop("check")
-        known = (document["tillit"], document["v"]) == ("master-key", 1)
-        if not known or not hmac.compare_digest(check, _checksum(document)):
-            raise damaged
-        if ("kdf" in document) != (passphrase is not None):
-            needs = "needs a passphrase file" if "kdf" in document else "is not protected by the passphrase"
-            raise CustodyError(f"{path}: the master key {needs}; check the setting passphrase_file")
-        master = (
-            _decode(document["key"]) if passphrase is None else _unseal_master(path, document, passphrase)
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise damaged from None
-    if len(master) != KEY_BYTES or _master_id(master) != document["id"]:
-        raise damaged
-    return master
-
-
-def _unseal_master(path: Path, document: Mapping[str, Any], passphrase: bytes) -> bytes:
-    raw = _decode(document["sealed"])
-    header = {name: value for name, value in document.items() if name != "sealed"}
-    try:
-        return AESGCM(_stretch(passphrase, header)).decrypt(
-            raw[:NONCE_BYTES], raw[NONCE_BYTES:], orjson.dumps(header)
-        )
-    except InvalidTag:
-        raise CustodyError(f"{path}: wrong passphrase for this master key") from None
-
-
-def _stretch(passphrase: bytes, header: Mapping[str, Any]) -> bytes:
-    cost = header["n"]
-    if (
-        header["kdf"] != "scrypt"
-        or header["p"] != 1
-        or header["r"] != SCRYPT_BLOCK
-        or not MIN_SCRYPT_COST <= cost <= MAX_SCRYPT_COST
-    ):
-        raise ValueError("scrypt parameters")
-    return Scrypt(salt=_decode(header["salt"]), length=KEY_BYTES, n=cost, r=SCRYPT_BLOCK, p=1).derive(
-        passphrase
-    )
-
-
-def _derive(master: bytes, purpose: str) -> bytes:
-    return HKDFExpand(SHA256(), KEY_BYTES, f"tillit custody v1 {purpose}".encode()).derive(master)
-
-
-def _master_id(master: bytes) -> str:
-    # A name for the key, so that two installations are told apart; 32 random bytes cannot be found from it.
-    return _derive(master, "name")[:4].hex()
-
-
-def _checksum(document: Mapping[str, Any]) -> str:
-    return hashlib.sha256(orjson.dumps(document, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-
-
-def _encode(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise ValueError(str(error)) from None
+    return Custody(directory, read)

@@ -11,6 +11,7 @@ import orjson
 
 from tillit_server.signing.custody import Custody
 from tillit_server.signing.files import CustodyError
+from tillit_server.signing.master_key import NEXT_FILE
 from tillit_server.storage.ports import Json, Record, Records
 
 KIND = "ring"
@@ -56,13 +57,15 @@ class Envelope:
                 raise CustodyError(
                     f"the {self._ring} ring was written by another release (version {version!r:.9})"
                 )
-            if master != self._custody.master_id:
+            if not self._custody.has(master):
                 raise CustodyError(
                     f"the {self._ring} ring was sealed with master key {master!r:.12}, this host has "
-                    f"{self._custody.master_id!r}; give this host the master key of the installation"
+                    f"{self._custody.master_id!r}: copy the master key of a host that starts to "
+                    f"{NEXT_FILE} in the keys directory"
                 )
             if not hmac.compare_digest(mac, self._mac(document)):
                 raise damaged
+            self._custody.follow(master)
             return Opened(document["epoch"], mac, document["body"])
         except (ValueError, TypeError, KeyError):
             raise damaged from None
@@ -84,4 +87,4 @@ class Envelope:
 
     def _mac(self, document: Json) -> str:
         text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-        return self._custody.authenticate(f"ring {self._ring} ".encode() + text)
+        return self._custody.authenticate(f"ring {self._ring} ".encode() + text, document["master"])

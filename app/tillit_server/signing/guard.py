@@ -5,7 +5,6 @@ would be made beside the ones that verifiers know. The file lies outside the sto
 (threats K4, S9).
 """
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +59,17 @@ class Mark:
 class Guard:
     """Compares a ring's epoch (a counter, one higher with each change) with the newest one seen."""
 
-    def __init__(self, directory: Path, authenticate: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        authenticate: Callable[[bytes], str],
+        authentic: Callable[[bytes, str], bool],
+    ) -> None:
         """``authenticate`` is the custodian's MAC: nobody without the master key can move the guard."""
         self._directory = directory
         self._path = directory / GUARD_FILE
         self._authenticate = authenticate
+        self._authentic = authentic
 
     def mark(self, ring: str) -> Mark:
         """The newest ring seen; read it before the record that it judges. Raises ``CustodyError``."""
@@ -79,12 +84,19 @@ class Guard:
             rings = self._read()
             if rings.get(ring, (0, ""))[0] >= epoch:
                 return
-            rings[ring] = (epoch, digest)
-            body = orjson.dumps(rings, option=orjson.OPT_SORT_KEYS)
-            sweep(self._path)
-            replace_secret(
-                self._path, orjson.dumps({"rings": rings, "mac": self._authenticate(b"guard " + body)})
-            )
+            self._write({**rings, ring: (epoch, digest)})
+
+    def renew(self) -> None:
+        """Authenticate what is remembered with the master key that seals now. Raises ``OSError``."""
+        with locked(self._directory):
+            self._write(self._read())
+
+    def _write(self, rings: dict[str, tuple[int, str]]) -> None:
+        body = orjson.dumps(rings, option=orjson.OPT_SORT_KEYS)
+        sweep(self._path)
+        replace_secret(
+            self._path, orjson.dumps({"rings": rings, "mac": self._authenticate(b"guard " + body)})
+        )
 
     def _read(self) -> dict[str, tuple[int, str]]:
         data = read_secret(self._path)
@@ -97,7 +109,7 @@ class Guard:
             document = orjson.loads(data)
             rings: dict[str, Any] = document["rings"]
             body = orjson.dumps(rings, option=orjson.OPT_SORT_KEYS)
-            if not hmac.compare_digest(document["mac"], self._authenticate(b"guard " + body)):
+            if not self._authentic(b"guard " + body, document["mac"]):
                 raise damaged
             return {ring: (int(epoch), str(digest)) for ring, (epoch, digest) in rings.items()}
         except (ValueError, TypeError, KeyError, AttributeError):

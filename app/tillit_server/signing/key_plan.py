@@ -9,7 +9,7 @@ from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import PublicKey, SigningKey, load_public_jwk, thumbprint
 from tillit_server.signing.custody import Custody, CustodyError
 from tillit_server.signing.key_moves import Move, Rules, play
-from tillit_server.signing.key_store import KeyStore, SealedKeys, TokenUnavailable
+from tillit_server.signing.key_store import KeyStore, SealedKeys, TokenUnavailable, sealing_context
 from tillit_server.signing.keyring import Change, Entry, KeyRing, NewKey, Policy, State, advance, first_ring
 from tillit_server.signing.live import RingChange
 from tillit_server.storage.ports import Json
@@ -48,6 +48,7 @@ class KeyPlan:
         ``stores``: the first one makes keys, each opens its own; without any, keys are sealed by ``custody``.
         """
         self._stores = tuple(stores) or (SealedKeys(custody),)
+        self._custody = custody
         self._policy = policy
         self._algorithms = tuple(dict.fromkeys(algorithms))
         # Keys made for a ring that was not written: a full disk must not make us make new ones every second.
@@ -109,7 +110,7 @@ class KeyPlan:
                 "kid": e.kid,
                 "alg": e.alg,
                 "public": dict(e.public),
-                "private": e.private,
+                "private": e.private and self._custody.renewed(e.private, context=sealing_context(e.kid)),
                 "announced_at": e.announced_at,
                 "active_from": e.active_from,
                 "retire_from": e.retire_from,

@@ -51,13 +51,15 @@ class SealedKeys:
     def make(self, alg: str) -> tuple[NewKey, SigningKey]:
         """A new key, sealed."""
         key = self._generate(alg)
-        sealed = self._custody.seal(private_der(key), context=_context(key.kid))
+        sealed = self._custody.seal(private_der(key), context=sealing_context(key.kid))
         return NewKey(key.kid, key.public.jwk, sealed), key
 
     def open(self, entry: Entry, private: str) -> SigningKey:
         """The key; raises ``CustodyError`` if it is damaged or was sealed as another one."""
         try:
-            return load_private_der(self._custody.open(private, context=_context(entry.kid)), entry.alg)
+            return load_private_der(
+                self._custody.open(private, context=sealing_context(entry.kid)), entry.alg
+            )
         except Rejected:
             raise CustodyError(f"the private key of {entry.kid} cannot be read") from None
 
@@ -68,5 +70,6 @@ class SealedKeys:
         """Nothing is open."""
 
 
-def _context(kid: str) -> str:
+def sealing_context(kid: str) -> str:
+    """What the custodian is told that it seals."""
     return f"signing key {kid}"

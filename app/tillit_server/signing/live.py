@@ -181,6 +181,12 @@ class LiveRing(Generic[T]):
                 return changes
         raise StorageUnavailable(f"the {self._plan.name} ring changes too fast")
 
+    def reseal(self, *, operator: str, reason: str) -> None:
+        """Write the same ring again, sealed with the master key that seals now. Raises as ``change``."""
+        name, master = self._plan.name, self._custody.master_id
+        event = "signing.master.changed"
+        self.change(lambda ring, now: (ring, [RingChange(event, master, name, int(now), operator, reason)]))
+
     def _recheck(self, *, advance: bool, patience: float) -> None:
         aged = self._ticks() - self._read_at > MAX_AGE
         # While the ring is young enough, one thread looks and the others go on with what they have.
@@ -248,8 +254,11 @@ class LiveRing(Generic[T]):
 
     def _replace(self, seen: _Seen[T] | None, ring: T, changes: Sequence[RingChange], now: float) -> None:
         """Write the ring in the place of the one seen; raises ``Conflict`` if another is there."""
-        epoch = seen.epoch + 1 if seen else 1
+        epoch, master = seen.epoch + 1 if seen else 1, self._custody.master_id
         document = self._envelope.wrap(self._plan.to_json(ring), epoch=epoch, now=now)
+        if self._custody.master_id != master:
+            # Another thread has seen a ring under a new master key: what is in here may be sealed with both.
+            raise Conflict(KIND, "version")
         self._write(Put(KIND, self._plan.name, document, expect=seen.version if seen else 0), changes)
         for change in changes:
             self._on_change(change.event, change.ident, change.kind, change.at)

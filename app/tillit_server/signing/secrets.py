@@ -94,7 +94,13 @@ class SecretPlan:
     def to_json(self, ring: SecretRing) -> Json:
         """The document's body."""
         return [
-            {"id": s.id, "purpose": s.purpose, "active_from": s.active_from, "sealed": s.sealed} for s in ring
+            {
+                "id": s.id,
+                "purpose": s.purpose,
+                "active_from": s.active_from,
+                "sealed": self._custody.renewed(s.sealed, context=_context(s.purpose, s.id)),
+            }
+            for s in ring
         ]
 
     def from_json(self, body: Json) -> SecretRing:
@@ -159,6 +165,10 @@ class Secrets:
     ) -> None:
         """Go on with the store that these secrets made it possible to open, and with its audit."""
         self._live.use(records, on_change=on_change, write=write)
+
+    def reseal(self, *, operator: str, reason: str) -> None:
+        """Write the ring again, sealed with the master key that seals now, with its entry in the audit."""
+        self._live.reseal(operator=operator, reason=reason)
 
     def current(self, purpose: Purpose) -> Secret:
         """The secret to use for something new. Reads at most; may be called from within the store."""

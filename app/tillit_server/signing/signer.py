@@ -163,6 +163,10 @@ class Signer:
         self._plan.bury(self._live.last(advance=False).ring)
         self._plan.close()
 
+    def reseal(self, *, operator: str, reason: str) -> None:
+        """Write the ring again, sealed with the master key that seals now, with its entry in the audit."""
+        self._live.reseal(operator=operator, reason=reason)
+
     @property
     def policy(self) -> Policy:
         """How keys are renewed."""
