@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,9 @@ from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
-from tillit_server.issuer.clients.client import KIND as CLIENT
 from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.issuer.clients.expiry import ExpiryReminder
-from tillit_server.issuer.clients.registration import ClientExists, register
+from tillit_server.issuer.clients.registration import sow
 from tillit_server.issuer.clients.renewal import KeyPolicy
 from tillit_server.issuer.clients.rules import ClientError, unusable
 from tillit_server.issuer.clients.seeds import read_seeds
@@ -175,7 +174,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         for api in apis.apis:
             if fault := unusable(api.signing_algorithm, signer.usable()):
                 raise ApiConfigError(f"{api.audience}: signing_algorithm: {fault}")
-        _sow(settings, services)
+        keys_of_seeds = settings.data / "clients" if settings.dev else None
+        sow(services, read_seeds(settings.config / "clients", development_keys=keys_of_seeds))
         idps, test_provider = _identity_providers(settings, services)
         if worker:
             audit.record(
@@ -262,15 +262,6 @@ def _make_data_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError([f"data: {path} cannot be made ({error.strerror})"]) from error
-
-
-def _sow(settings: Settings, services: Services) -> None:
-    """Register the seeds that are not registered yet; losing that race to another process is fine."""
-    development_keys = settings.data / "clients" if settings.dev else None
-    for client in read_seeds(settings.config / "clients", development_keys=development_keys):
-        if services.store.records.get(CLIENT, client.id) is None:
-            with suppress(ClientExists):
-                register(services, client, replace=False, operator="service", reason="seed")
 
 
 def _identity_providers(

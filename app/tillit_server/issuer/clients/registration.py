@@ -1,6 +1,7 @@
 """Changes to the client registry: each is one compare-and-swap together with its entry in the audit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace as replaced
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -93,6 +94,14 @@ def change_client(
         else:
             return changed.client
     raise AssertionError("unreachable")
+
+
+def sow(services: "Services", seeds: Iterable[Client]) -> None:
+    """Register the seeds that are not registered yet; losing that race to another process is fine."""
+    for client in seeds:
+        if services.store.records.get(KIND, client.id) is None:
+            with suppress(ClientExists):
+                register(services, client, replace=False, operator="service", reason="seed")
 
 
 def set_disabled(services: "Services", client_id: str, *, disabled: bool, operator: str, reason: str) -> None:
