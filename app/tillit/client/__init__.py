@@ -8,6 +8,8 @@ the API what comes back.
 from tillit.client.client import Client
 from tillit.client.context import Context
 from tillit.client.errors import BadAnswer, ClientError, NotSent, ServerRefused, Unreachable
+from tillit.client.key_renewal import KeyRenewal
+from tillit.client.key_store import FileKeyStore, KeyStore, KeyStoreError, StoredKeys
 from tillit.client.login import Login
 from tillit.client.session import Session
 from tillit.client.token_request import Token
@@ -17,10 +19,15 @@ __all__ = [
     "Client",
     "ClientError",
     "Context",
+    "FileKeyStore",
+    "KeyRenewal",
+    "KeyStore",
+    "KeyStoreError",
     "Login",
     "NotSent",
     "ServerRefused",
     "Session",
+    "StoredKeys",
     "Token",
     "Unreachable",
 ]

@@ -77,6 +77,10 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def use_key(self, key: SigningKey) -> None:
+        """Sign client assertions with another key from now on; tokens got with the old one live on."""
+        self.wire.key = key
+
     def close(self) -> None:
         """Close the connections that this client opened; a later request opens new ones."""
         if isinstance(self.wire.send, Outbound):

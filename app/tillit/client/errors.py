@@ -58,6 +58,8 @@ class BadAnswer(ClientError):  # noqa: N818, reads as what happened
     BAD_ID_TOKEN = "bad_id_token"  # noqa: S105, an error code
     ANOTHER_PERSON = "another_person"
     """Somebody else logged in than the person who is logged in here (ATT-9); what came was revoked."""
+    NO_SUCH_KEY = "no_such_key"
+    """The server lists the client's keys, and the one in use is not among them."""
     ANOTHER_SUBJECT = "another_subject"
     """Userinfo speaks of somebody else than the ID token."""
 
