@@ -1,15 +1,15 @@
 """One fixture decides which backends the contract is run against."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from support.stores import Hands, open_store
-from tillit_server.storage.sqlite import SqliteStore
+from support.redis_server import RedisServer, redis_server
+from support.stores import Halves, Hands, Place, open_store
 
-OpenStore = Callable[..., SqliteStore]
+OpenStore = Callable[..., Any]
 
 
 @pytest.fixture
@@ -17,14 +17,24 @@ def clock() -> Hands:
     return Hands()
 
 
-@pytest.fixture(params=["sqlite-sealed", "sqlite-plain"])
+@pytest.fixture(scope="session")
+def redis() -> Iterator[RedisServer]:
+    """A Redis server that nobody stops."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite-sealed", "sqlite-plain", "redis-sealed", "redis-plain"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iterator[OpenStore]:
     """Opens further instances of one and the same store; a new backend is a line in the parameters."""
-    opened: list[SqliteStore] = []
+    opened: list[Any] = []
+    backend, _, sealing = request.param.partition("-")
+    place: Place = tmp_path / "store.sqlite"
+    if backend == "redis":
+        place = Halves(request.getfixturevalue("redis").emptied().url, place)
 
-    def open_one(**options: object) -> SqliteStore:
-        make = partial(open_store, clock=clock, sealed=request.param == "sqlite-sealed")
-        opened.append(make(tmp_path / "store.sqlite", **options))
+    def open_one(**options: object) -> Any:
+        opened.append(open_store(place, clock=clock, sealed=sealing == "sealed", **options))
         return opened[-1]
 
     yield open_one
@@ -33,5 +43,5 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iter
 
 
 @pytest.fixture
-def store(opener: OpenStore) -> SqliteStore:
+def store(opener: OpenStore) -> Any:
     return opener()

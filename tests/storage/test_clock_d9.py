@@ -1,6 +1,8 @@
 """Threat D9: whatever the clock does, a spent id never becomes good again; and forgetting goes on all the same."""
 
 import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,20 @@ TRUST = 301.0
 @pytest.fixture
 def steady() -> Hands:
     return Hands(0.0)
+
+
+@pytest.fixture(params=[True, False], ids=["sealed", "plain"])
+def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iterator[Callable[..., Any]]:
+    """The embedded store; what Redis forgets when, its own tests know."""
+    opened: list[Any] = []
+
+    def open_one(**options: Any) -> Any:
+        opened.append(open_store(tmp_path / "store.sqlite", clock=clock, sealed=request.param, **options))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
 
 
 @pytest.fixture

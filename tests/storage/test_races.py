@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from support.stores import AUDIT_SECRET, PROCESSES, START, open_store, race
+from support.stores import AUDIT_SECRET, PROCESSES, START, Halves, Place, open_store, race
 from tillit_server.audit.chain import chain_secret, verify
 
 PROCESS_COUNT = 4
 THREADS = 8
 
 
-def run_race(path: Path, kind: str, rounds: int, *, sealed: bool) -> list[int]:
+def run_race(place: Place, kind: str, rounds: int, *, sealed: bool) -> list[int]:
     """Wins per round, all processes and threads together."""
     gate = PROCESSES.Barrier(PROCESS_COUNT)
     results = PROCESSES.SimpleQueue()
     with_slot = [
         PROCESSES.Process(
             target=race,
-            args=(path, kind, rounds, gate, results),
+            args=(place, kind, rounds, gate, results),
             kwargs={"threads": THREADS, "slot": slot, "sealed": sealed},
         )
         for slot in range(1, PROCESS_COUNT + 1)
@@ -32,8 +32,8 @@ def run_race(path: Path, kind: str, rounds: int, *, sealed: bool) -> list[int]:
     return [sum(round_) for round_ in zip(*wins, strict=True)]
 
 
-def prepare(path: Path, kind: str, rounds: int, *, sealed: bool) -> None:
-    store = open_store(path, sealed=sealed)
+def prepare(place: Place, kind: str, rounds: int, *, sealed: bool) -> None:
+    store = open_store(place, sealed=sealed)
     for number in range(rounds):
         if kind == "redemption":
             store.tickets.issue("code", f"c{number}", {"n": number}, START + 60)
@@ -42,10 +42,10 @@ def prepare(path: Path, kind: str, rounds: int, *, sealed: bool) -> None:
     store.close()
 
 
-def check(path: Path, kind: str, rounds: int, *, sealed: bool) -> None:
-    prepare(path, kind, rounds, sealed=sealed)
-    wins = run_race(path, kind, rounds, sealed=sealed)
-    store = open_store(path, sealed=sealed)
+def check(place: Place, kind: str, rounds: int, *, sealed: bool) -> None:
+    prepare(place, kind, rounds, sealed=sealed)
+    wins = run_race(place, kind, rounds, sealed=sealed)
+    store = open_store(place, sealed=sealed)
     report = verify(store.journal, chain_secret(AUDIT_SECRET))
     store.close()
 
@@ -54,23 +54,31 @@ def check(path: Path, kind: str, rounds: int, *, sealed: bool) -> None:
     assert report.entries == rounds
 
 
+@pytest.fixture(params=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where the racers meet."""
+    path = tmp_path / "store.sqlite"
+    return path if request.param == "sqlite" else Halves(request.getfixturevalue("redis").emptied().url, path)
+
+
 @pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "plain"])
-def test_exactly_one_of_32_in_4_processes_wins(tmp_path: Path, kind: str, sealed: bool) -> None:
+def test_exactly_one_of_32_in_4_processes_wins(place: Place, kind: str, sealed: bool) -> None:
     """Twenty rounds per shape; every win has its audit entry and no loser has one."""
-    check(tmp_path / "store.sqlite", kind, 20, sealed=sealed)
+    check(place, kind, 20, sealed=sealed)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
-def test_exactly_one_wins_ten_thousand_times(tmp_path: Path, kind: str) -> None:
+def test_exactly_one_wins_ten_thousand_times(place: Place, kind: str) -> None:
     """The same in its full count."""
     from support.evidence import record, setting
 
     rounds, begin = setting("RACE_ROUNDS", 10_000), time.monotonic()
-    check(tmp_path / "store.sqlite", kind, rounds, sealed=True)
+    check(place, kind, rounds, sealed=True)
     counts = {
         "kind": kind,
+        "store": "Redis" if isinstance(place, Halves) else "SQLite",
         "rounds": rounds,
         "processes": PROCESS_COUNT,
         "threads": THREADS,

@@ -68,16 +68,32 @@ class Hands:
         return self.now
 
 
+@dataclass(frozen=True)
+class Halves:
+    """What lasts, in an embedded file; what is short-lived, on a Redis server."""
+
+    url: str
+    lasting: Path
+
+
+Place = Path | Halves
+"""Where a store is: embedded in a file, or in two halves."""
+
+
 def open_store(
-    path: Path,
+    path: Place,
     *,
     clock: Callable[[], float] = lambda: START,
     sealed: bool = True,
     slot: int = 1,
     timeout: float = 0.8,
     **options: Any,
-) -> SqliteStore:
+) -> Any:
     """A store on `path`; with `slot` as its audit chain."""
+    if isinstance(path, Halves):
+        from support.redis_stores import HalvedStore
+
+        return HalvedStore(path, clock=clock, sealed=sealed, slot=slot, timeout=timeout, **options)
     return SqliteStore(
         path,
         clock=clock,
@@ -102,7 +118,7 @@ def note(text: str) -> Entry:
 PROCESSES = multiprocessing.get_context("forkserver")
 """Processes that start in milliseconds from a clean one that has these modules loaded, and hold no locks of ours."""
 
-PROCESSES.set_forkserver_preload(["support.stores"])
+PROCESSES.set_forkserver_preload(["support.stores", "support.redis_stores"])
 
 
 def settlement_for(kind: str, number: int, *, who: str) -> Settlement:
@@ -117,7 +133,7 @@ def settlement_for(kind: str, number: int, *, who: str) -> Settlement:
 
 
 def race(
-    path: Path, kind: str, rounds: int, gate: Any, results: Any, *, threads: int, slot: int, sealed: bool
+    path: Place, kind: str, rounds: int, gate: Any, results: Any, *, threads: int, slot: int, sealed: bool
 ) -> None:
     """In a process of its own: `threads` threads try the same settlement in every round, released together.
 

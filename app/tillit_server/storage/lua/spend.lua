@@ -1,0 +1,71 @@
+-- Spends ids, redeems tickets and issues tickets: all of it or nothing, the first conflict in this order.
+-- ARGV: 5 how far ahead the clock of whoever makes ids may be, 6 ids, 7 redemptions, 8 issues; then for each
+-- id until and made, for each redemption the tombstone and until when it is kept, for each issue value and
+-- until. A ticket is stored as 'redeemed epoch until value'.
+local status = judged()
+if status ~= 'sound' then
+  return answer(status)
+end
+local ids, redemptions, issues = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local argument, key = 9, 2
+local own, writes = {}, {}
+
+local function conflict(reason)
+  return answer('conflict', tostring(key - 2), reason)
+end
+
+local function write(value, instant)
+  local name = KEYS[key]
+  own[name] = true
+  writes[#writes + 1] = { name, value, lifetime(instant) }
+  argument, key = argument + 2, key + 1
+end
+
+for _ = 1, ids do
+  local ends, made = tonumber(ARGV[argument]), tonumber(ARGV[argument + 1])
+  local spent = redis.call('GET', KEYS[key])
+  -- An id may be claimed again when its first use is so old that it might as well have been cleared away,
+  -- but only by a token that lives longer: the first must stay spent whatever the clock does.
+  if own[KEYS[key]] or (spent and not (tonumber(spent) + KEEP < now and tonumber(spent) < ends)) then
+    return conflict('spent')
+  elseif made <= epoch.fence then
+    return conflict('forgotten')
+  elseif made <= epoch.fence + tonumber(ARGV[5]) then
+    -- Made after the fence, or before it by a clock that is ahead: nobody can tell.
+    return answer('early', string.format('%.6f', epoch.fence + tonumber(ARGV[5])))
+  end
+  write(ARGV[argument], ends)
+end
+
+for _ = 1, redemptions do
+  local ticket = redis.call('GET', KEYS[key])
+  if not ticket then
+    return conflict('unknown')
+  end
+  local redeemed, number, ends = ticket:match('^(%d) (%S+) (%S+) ')
+  if redeemed == '1' or own[KEYS[key]] then
+    return conflict('spent')
+  elseif number ~= epoch.number then
+    return conflict('forgotten')
+  elseif tonumber(ends) < now then
+    return conflict('expired')
+  end
+  if tonumber(ARGV[argument + 1]) > tonumber(ends) then
+    ends = ARGV[argument + 1]
+  end
+  write('1 ' .. number .. ' ' .. ends .. ' ' .. ARGV[argument], tonumber(ends))
+end
+
+for _ = 1, issues do
+  local ticket = redis.call('GET', KEYS[key])
+  if own[KEYS[key]] or (ticket and tonumber(ticket:match('^%d %S+ (%S+) ')) >= now) then
+    return conflict('exists')
+  end
+  local ends = ARGV[argument + 1]
+  write('0 ' .. epoch.number .. ' ' .. ends .. ' ' .. ARGV[argument], tonumber(ends))
+end
+
+for _, row in ipairs(writes) do
+  redis.call('SET', row[1], row[2], 'PX', row[3])
+end
+return answer('done')

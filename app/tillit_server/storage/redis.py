@@ -1,0 +1,279 @@
+"""What is short-lived, on one Redis server that all hosts share: single-use ids and tickets.
+
+One script per settlement, all or nothing. Our clock decides what is over; TTLs only clear away. Names of ids
+and tickets are stored as keyed hashes, values sealed, as in the embedded store. Keys begin with the issuer:
+two deployments on one server do not meet.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tillit_server.storage.ports import (
+    Claim,
+    Conflict,
+    Entry,
+    Issue,
+    Json,
+    Once,
+    Records,
+    Redemption,
+    Settlement,
+    StorageRefused,
+    StorageUnavailable,
+    Ticket,
+    Tickets,
+)
+from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey, Write
+from tillit_server.storage.redis_link import Link, Script, Value
+from tillit_server.storage.sealing import Sealer
+from tillit_server.storage.spending import Guard
+from tillit_server.storage.sqlite_work import Prepared, Preparer
+
+KEEP = 300.0
+"""Seconds that a spent id or a dead ticket outlives its time: far more than two clocks may differ."""
+
+TOLERANCE = 10.0
+"""Seconds that the clock of a host may differ from that of the Redis server."""
+
+OLDEST = 3_720.0
+"""Seconds between the making and the end of the longest-lived id (a request object), tolerances included."""
+
+_ATTEMPTS = 3
+_WELL = frozenset({b"sound", b"done", b"conflict", b"early"})
+_SPEND, _LOOK, _SURVEY, _BEGIN = (Script(name) for name in ("spend", "look", "survey", "begin"))
+
+
+class RedisSpending:
+    """`spending.Spending` on Redis. Safe for threads; each process makes its own instance, after any fork."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], float],
+        issuer: str,
+        sealer: Sealer,
+        key_hash_secret: bytes,
+        records: Records,
+        fresh: bool = False,
+        checked_clock: bool = True,
+        connections: int = 12,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look at the server; one that is away is no reason not to start.
+
+        `records` outlive Redis and keep the fence; `fresh` and `checked_clock` are explained in `Fence`.
+        Raises `StorageRefused` for a URL that cannot be used, a cluster, and a server that may evict keys.
+        """
+        self._clock = clock
+        self._preparer = Preparer(sealer, _NoJournal(), key_hash_secret, ())
+        self._link = Link(url, connections=connections, steady=steady)
+        self._prefix = f"tillit:{issuer}:"
+        self._heard = ("", 0.0)
+        self._tolerance = TOLERANCE if checked_clock else None
+        self._fence = Fence(self, records, clock, tolerance=self._tolerance, fresh=fresh, steady=steady)
+        self.once: Once = RedisOnce(self)
+        self.tickets: Tickets = RedisTickets(self)
+        self._refuse_unfit_server()
+
+    def report_to(self, write: Write) -> None:
+        """Have fences written together with an audit entry; `write` raises `Conflict` as `Records.put`."""
+        self._fence.write = write
+
+    def spend(
+        self,
+        claims: Sequence[Claim] = (),
+        redemptions: Sequence[Redemption] = (),
+        issues: Sequence[Issue] = (),
+    ) -> Guard | None:
+        """Do all of it or nothing; `spending.Spending` has the promise."""
+        work = self._preparer.prepare(Settlement(claims=claims, redemptions=redemptions, issues=issues))
+        if not (claims or redemptions or issues):
+            return None
+        keys, arguments = self._commands(work, claims)
+        counts = (len(claims), len(redemptions), len(issues))
+        reply, guard, _ = self._run(_SPEND, keys, (AHEAD, *counts, *arguments))
+        if reply[0] == b"early":
+            wait = float(reply[4]) - self._clock()
+            raise StorageUnavailable(
+                "the Redis server has lost something just now", retry_after=max(1, int(wait) + 1)
+            )
+        if reply[0] == b"conflict":
+            spaces = [claim.space for claim in claims]
+            spaces += [redemption.space for redemption in redemptions]
+            spaces += [issue.space for issue in issues]
+            raise Conflict(spaces[int(reply[4])], reply[5].decode())
+        return guard
+
+    def moved(self) -> None:
+        """The guard did not hold: ask anew which server it is, and which epoch."""
+        self._link.forget_connections()
+        self._fence.forget()
+
+    def seen(self, space: str, key: str) -> bool:
+        """A look, not a judgement: True when the id is already spent."""
+        return self.first_seen((Claim(space, key, 0.0),)) is not None
+
+    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
+        """One look for several ids: the first of them that is already spent."""
+        if not claims:
+            return None
+        digests = [self._preparer.claim_digest(claim.space, claim.key) for claim in claims]
+        values, _ = self._look([self._name("once", digest) for digest in digests])
+        oldest = self._clock() - KEEP
+        found = (
+            claim
+            for claim, until in zip(claims, values, strict=True)
+            if until is not None and float(until) >= oldest
+        )
+        return next(found, None)
+
+    def find_ticket(self, space: str, key: str) -> Ticket | None:
+        """A ticket of this epoch, or the tombstone of any; None when unknown or expired."""
+        digest = self._preparer.digest("ticket", space, key)
+        (stored,), number = self._look([self._name("ticket", digest)])
+        if stored is None:
+            return None
+        redeemed, issued_in, until, value = stored.split(b" ", 3)
+        # What was issued before the fence may have been redeemed since, on a server that is gone.
+        if float(until) < self._clock() or (redeemed == b"0" and int(issued_in) != number):
+            return None
+        return Ticket(self._preparer.open_ticket(space, digest, value), float(until), redeemed == b"1")
+
+    def ping(self) -> None:
+        """Read something, and see that the server still keeps what it is given."""
+        self._look(())
+        if self.survey().policy != POLICY:
+            raise StorageUnavailable("the Redis server may evict what is spent")
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._link.close()
+
+    def survey(self) -> Survey:
+        """What the server says of itself."""
+        reply = self._ask(_SURVEY, "", (), ())
+        number, server_time, policy, cluster = reply[4]
+        return Survey(
+            status=reply[0].decode(),
+            number=int(number),
+            time=float(server_time),
+            lead=float(reply[3]),
+            policy=policy.decode(),
+            cluster=cluster == b"1",
+        )
+
+    def begin(self, number: int, fence: float, lead: float) -> str:
+        """Begin an epoch on the server."""
+        status: str = self._ask(_BEGIN, str(number), (), (repr(fence), repr(lead)))[0].decode()
+        return status
+
+    def _refuse_unfit_server(self) -> None:
+        try:
+            survey = self.survey()
+        except StorageUnavailable:
+            return
+        if survey.cluster:
+            raise StorageRefused("the Redis server is part of a cluster", "Use one server, or Sentinel")
+        if survey.policy != POLICY:
+            raise StorageRefused(
+                f"the Redis server may evict what is spent (maxmemory-policy {survey.policy})",
+                "Set maxmemory-policy to noeviction in its configuration",
+            )
+
+    def _commands(self, work: Prepared, claims: Sequence[Claim]) -> tuple[list[str], list[Value]]:
+        keys = [self._name("once", row.digest) for row in work.claims]
+        keys += [self._name("ticket", row.digest) for row in work.redemptions]
+        keys += [self._name("ticket", row.digest) for row in work.issues]
+        arguments: list[Value] = []
+        for row, claim in zip(work.claims, claims, strict=True):
+            made = row.until - OLDEST if claim.made is None else claim.made
+            arguments += (repr(row.until), repr(float(made)))
+        for redemption in work.redemptions:
+            arguments += (redemption.tombstone, repr(redemption.keep_until))
+        for issue in work.issues:
+            arguments += (issue.value, repr(issue.until))
+        return keys, arguments
+
+    def _look(self, keys: Sequence[str]) -> tuple[list[bytes | None], int]:
+        reply, _, number = self._run(_LOOK, keys, ())
+        values: list[bytes | None] = reply[4]
+        return values, number
+
+    def _run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Value]
+    ) -> tuple[list[Any], Guard, int]:
+        """The answer of a script, with the epoch in which it was given. Raises `StorageUnavailable`."""
+        for _ in range(_ATTEMPTS):
+            epoch = self._fence.current()
+            reply = self._ask(script, str(epoch.number), keys, arguments)
+            if reply[0] in _WELL:
+                self._fence.heard(float(reply[3]))
+                return reply, epoch.guard, epoch.number
+            self._fence.amiss(epoch, reply[0].decode())
+        raise StorageUnavailable("the Redis server changes all the time")
+
+    def _ask(self, script: Script, number: str, keys: Sequence[str], arguments: Sequence[Value]) -> list[Any]:
+        tolerance = "" if self._tolerance is None else self._tolerance
+        epoch, latest = self._heard
+        standing = (number, repr(self._clock()), latest if epoch == number else 0, tolerance)
+        reply = self._link.run(script, (self._prefix + "epoch", *keys), (*standing, *arguments))
+        if reply[0] in _WELL:
+            self._heard = (number, float(reply[1]))
+        return reply
+
+    def _name(self, shape: str, digest: bytes) -> str:
+        return f"{self._prefix}{shape}:{digest.hex()}"
+
+
+class RedisOnce:
+    """`ports.Once`."""
+
+    def __init__(self, spending: RedisSpending) -> None:
+        self._spending = spending
+
+    def claim(self, space: str, key: str, until: float) -> bool:
+        """True for exactly one caller."""
+        try:
+            self._spending.spend(claims=(Claim(space, key, until),))
+        except Conflict:
+            return False
+        return True
+
+
+class RedisTickets:
+    """`ports.Tickets`."""
+
+    def __init__(self, spending: RedisSpending) -> None:
+        self._spending = spending
+
+    def issue(self, space: str, key: str, value: Json, until: float) -> None:
+        """Leave a ticket."""
+        self._spending.spend(issues=(Issue(space, key, value, until),))
+
+    def peek(self, space: str, key: str) -> Ticket | None:
+        """Look without redeeming."""
+        return self._spending.find_ticket(space, key)
+
+    def redeem(self, space: str, key: str) -> Json:
+        """The value, to exactly one caller."""
+        # Looking first is safe: a ticket's value never changes, and the settlement decides who gets it.
+        ticket = self.peek(space, key)
+        self._spending.spend(redemptions=(Redemption(space, key),))
+        if ticket is None or ticket.redeemed:
+            # Issued between our look and our settlement: spent unseen, which is the safe side.
+            raise Conflict(space, "unknown")
+        return ticket.value
+
+
+class _NoJournal:
+    """Entries go to the other half of the store."""
+
+    slot = 0
+
+    def digest(self, entry: Entry) -> bytes:
+        raise NotImplementedError
+
+    def link(self, previous: bytes, seq: int, digest: bytes) -> bytes:
+        raise NotImplementedError

@@ -1,0 +1,326 @@
+"""The replay fence: whatever a Redis server loses, nothing that was made before is accepted again."""
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.redis_server import RedisServer, redis_pair, redis_server
+from support.redis_stores import HalvedStore, open_spending
+from support.stores import START, Halves, Hands, open_store
+from tillit_server.storage.ports import (
+    Claim,
+    Conflict,
+    Put,
+    Redemption,
+    Settlement,
+    StorageUnavailable,
+    Ticket,
+)
+from tillit_server.storage.redis_fence import AHEAD, KEY, KIND, FenceRaised
+
+EPOCH = "tillit:https://sts.example.test:epoch"
+Opener = Callable[..., Any]
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    """A server of one's own, for tests that do it harm."""
+    with redis_server() as own:
+        yield own
+
+
+@pytest.fixture
+def lasting(tmp_path: Path) -> Iterator[Any]:
+    store = open_store(tmp_path / "lasting.sqlite")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def opened(server: RedisServer, lasting: Any, clock: Hands, tmp_path: Path) -> Iterator[Opener]:
+    """Opens the short-lived half of a store, as each worker does."""
+    workers: list[Any] = []
+
+    def open_one(url: str = "", **options: Any) -> Any:
+        place = Halves(url or server.url, tmp_path)
+        workers.append(open_spending(place, lasting.records, clock=clock, **options))
+        return workers[-1]
+
+    yield open_one
+    for worker in workers:
+        worker.close()
+
+
+def proof(name: str, made: float) -> Claim:
+    return Claim("proof", name, made + 120, made=made)
+
+
+def flush(server: RedisServer) -> str:
+    server.client.flushall()
+    return "empty"
+
+
+def swap(server: RedisServer) -> str:
+    server.client.swapdb(0, 7)
+    return "empty"
+
+
+def restart(server: RedisServer) -> str:
+    server.restart()
+    return "empty"
+
+
+def restart_with_what_was_saved(server: RedisServer) -> str:
+    server.client.save()
+    server.restart()
+    return "restarted"
+
+
+def follow_and_be_promoted(server: RedisServer) -> str:
+    with redis_server() as other:
+        other.client.restore(EPOCH, 0, server_dump(server), replace=True)
+        server.follow(other)
+    server.promote()
+    return "history"
+
+
+def server_dump(server: RedisServer) -> bytes:
+    import redis
+
+    with redis.Redis(port=server.port, protocol=2) as client:
+        return client.dump(EPOCH)
+
+
+def go_back_in_time(server: RedisServer) -> str:
+    server.client.hset(EPOCH, "time", server.client.hget(EPOCH, "time")[:-9])
+    return "rolled back"
+
+
+def be_an_hour_ahead_before(server: RedisServer) -> str:
+    server.client.hincrbyfloat(EPOCH, "time", 3600)
+    return "clock back"
+
+
+LOSSES = [
+    flush,
+    swap,
+    restart,
+    restart_with_what_was_saved,
+    follow_and_be_promoted,
+    go_back_in_time,
+    be_an_hour_ahead_before,
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
+def test_after_a_loss_only_what_is_new_is_accepted(
+    loss: Any, server: RedisServer, lasting: Any, opened: Opener, clock: Hands
+) -> None:
+    """Ids made before are refused although the server knows nothing of them, in every worker; new ones pass."""
+    one, other = opened(), opened()
+    one.spend([proof("a", START)])
+    one.tickets.issue("code", "c", 1, START + 600)
+    other.spend([proof("b", START)])
+    clock.now += 5
+    reason = loss(server)
+
+    for worker in (one, other):
+        for name in ("a", "never seen"):
+            with pytest.raises(Conflict, match=r"forgotten|spent"):
+                worker.spend([proof(name, START)])
+        assert worker.tickets.peek("code", "c") is None
+        with pytest.raises(Conflict, match=r"unknown|forgotten"):
+            worker.tickets.redeem("code", "c")
+    record = lasting.records.get(KIND, KEY)
+    assert record.value == {"number": 2, "fence": clock.now, "reason": reason}
+    clock.now += AHEAD + 1
+    one.spend([proof("new", clock.now)])
+    with pytest.raises(Conflict, match="spent"):
+        other.spend([proof("new", clock.now)])
+    other.tickets.issue("code", "d", 2, START + 600)
+    assert one.tickets.redeem("code", "d") == 2
+
+
+def test_what_nobody_can_tell_is_asked_for_again(server: RedisServer, opened: Opener, clock: Hands) -> None:
+    """What may have been made before the fence by a clock that is ahead gets 503, and when to try again."""
+    worker = opened()
+    worker.spend([proof("a", START)])
+    flush(server)
+    with pytest.raises(StorageUnavailable) as away:
+        worker.spend([proof("a", START + 3)])
+    assert away.value.retry_after == AHEAD + 1
+    clock.now += AHEAD + 1
+
+    worker.spend([proof("b", START + AHEAD + 1)])
+
+
+def test_an_id_that_says_nothing_is_as_old_as_one_can_be(
+    server: RedisServer, opened: Opener, clock: Hands
+) -> None:
+    """Without the instant at which it was made, an id is refused until the oldest of its kind have died."""
+    worker = opened()
+    worker.spend([proof("a", START)])
+    flush(server)
+    assert not worker.once.claim("request_object", "r", START + 3600)
+    clock.now += 3800
+    assert worker.once.claim("request_object", "r", clock.now + 3600)
+
+
+def test_a_new_installation_has_nothing_to_refuse(opened: Opener) -> None:
+    """Its first epoch has no fence; for one that has moved here, all that was made before is old."""
+    opened(fresh=True).spend([proof("a", START)])
+
+
+def test_an_installation_that_moves_here_begins_with_a_fence(opened: Opener) -> None:
+    """What its old store knew to be spent is refused."""
+    with pytest.raises(Conflict, match="forgotten"):
+        opened(fresh=False).spend([proof("a", START)])
+
+
+def test_a_tombstone_outlives_the_fence(tmp_path: Path, clock: Hands, lasting: Any) -> None:
+    """On a replica that knew of the redemption, a second one is still told from nonsense."""
+    with redis_pair() as (master, replica):
+        one = open_spending(Halves(master.url, tmp_path), lasting.records, clock=clock)
+        one.tickets.issue("code", "c", 1, START + 60)
+        one.spend(redemptions=[Redemption("code", "c", {"family": "f"}, START + 600)])
+        master.kill()
+        replica.promote()
+        two = open_spending(Halves(replica.url, tmp_path), lasting.records, clock=clock)
+
+        assert two.tickets.peek("code", "c") == Ticket({"family": "f"}, START + 600, redeemed=True)
+        with pytest.raises(Conflict, match="spent"):
+            two.tickets.redeem("code", "c")
+
+
+def test_workers_agree_on_one_fence(server: RedisServer, opened: Opener, lasting: Any, clock: Hands) -> None:
+    """Eight that meet the loss at the same moment end in the same epoch, and each id has one winner."""
+    workers = [opened() for _ in range(8)]
+    for number, worker in enumerate(workers):
+        worker.spend([proof(f"before {number}", START)])
+    clock.now += 60
+    flush(server)
+    outcomes: list[str] = []
+    start = threading.Barrier(len(workers))
+
+    def run(worker: Any) -> None:
+        start.wait()
+        for number in range(5):
+            try:
+                worker.spend([proof(f"n{number}", clock.now + AHEAD + 1)])
+                outcomes.append(f"won {number}")
+            except Conflict as conflict:
+                outcomes.append(conflict.reason)
+
+    threads = [threading.Thread(target=run, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes) == ["spent"] * 35 + [f"won {number}" for number in range(5)]
+    guards = {worker.spend([proof(f"after {n}", clock.now + 60)]) for n, worker in enumerate(workers)}
+    assert len(guards) == 1
+    assert lasting.records.get(KIND, KEY).version == guards.pop().version
+
+
+def test_the_other_half_of_a_split_cannot_settle(tmp_path: Path, clock: Hands) -> None:
+    """When a new master has begun its epoch, whatever the old one still spends is not settled."""
+    with redis_pair() as (old, new):
+        here = HalvedStore(Halves(old.url, tmp_path / "s.sqlite"), clock=clock)
+        here.settle(Settlement(claims=[proof("a", START)]))
+        new.promote()
+        there = HalvedStore(Halves(new.url, tmp_path / "s.sqlite"), clock=clock, slot=2)
+        with pytest.raises(Conflict, match=r"spent|forgotten"):
+            there.settle(Settlement(claims=[proof("a", START)]))
+        clock.now += AHEAD + 1
+        there.settle(Settlement(claims=[proof("b", clock.now)]))
+        with pytest.raises(StorageUnavailable):
+            here.settle(Settlement(claims=[proof("b", clock.now)], puts=[Put("token", "t", 1)]))
+
+        assert there.records.get("token", "t") is None
+        here.close()
+        there.close()
+
+
+def test_a_record_that_went_back_raises_the_fence(
+    server: RedisServer, opened: Opener, lasting: Any, clock: Hands
+) -> None:
+    """If what lasts is restored from a copy, the epochs no longer agree, and a later one begins."""
+    worker = opened()
+    worker.spend([proof("a", START)])
+    flush(server)
+    with pytest.raises(Conflict):
+        worker.spend([proof("a", START)])
+    lasting.records.put(KIND, KEY, {"number": 1, "fence": 0.0, "reason": "empty"})
+    again = opened(fresh=False)
+    with pytest.raises(Conflict, match="forgotten"):
+        again.spend([proof("a", START)])
+
+    assert lasting.records.get(KIND, KEY).value["number"] == 3
+
+
+def test_a_fence_is_reported_with_its_record(server: RedisServer, opened: Opener, lasting: Any) -> None:
+    """Number, instant and reason go where the caller says, in the same act as the record."""
+    worker, told = opened(), []
+
+    def write(put: Put, raised: FenceRaised) -> None:
+        told.append(raised)
+        lasting.settle(Settlement(puts=(put,)))
+
+    worker.report_to(write)
+    worker.spend([proof("a", START)])
+    flush(server)
+    assert not worker.once.claim("proof", "a", START)
+
+    assert told == [FenceRaised(1, 0.0, "empty"), FenceRaised(2, START, "empty")]
+
+
+def test_without_the_record_nothing_is_spent(server: RedisServer, opened: Opener) -> None:
+    """A fence that cannot be written down is not begun: 503, until what lasts is there again."""
+    worker = opened()
+    worker.spend([proof("a", START)])
+    flush(server)
+    lost = StorageUnavailable("away")
+
+    def write(put: Put, raised: FenceRaised) -> None:
+        raise lost
+
+    worker.report_to(write)
+    with pytest.raises(StorageUnavailable):
+        worker.spend([proof("b", START)])
+    assert not server.client.exists(EPOCH)
+
+
+def test_two_deployments_on_one_server_do_not_meet(
+    server: RedisServer, opened: Opener, tmp_path: Path
+) -> None:
+    """Threat S9: the issuer stands in every key, so the same id is new to each."""
+    other_records = open_store(tmp_path / "other.sqlite")
+    place = Halves(server.url, tmp_path)
+    one, two = opened(), open_spending(place, other_records.records, issuer="https://other.example.test")
+    one.spend([proof("a", START)])
+    two.spend([proof("a", START)])
+
+    keys = server.client.keys()
+    assert len(keys) == 4
+    assert all(
+        key.startswith(("tillit:https://sts.example.test:", "tillit:https://other.example.test:"))
+        for key in keys
+    )
+    two.close()
+    other_records.close()
+
+
+@pytest.mark.parametrize("until", [START + 120, START - 10_000, 9e15])
+def test_every_key_goes_by_itself(until: float, server: RedisServer, opened: Opener) -> None:
+    """Whatever instant an id brings, its key has a TTL, and one well past the id's time."""
+    opened().once.claim("proof", "p", until)
+    (key,) = server.client.keys("*:once:*")
+    left = server.client.pttl(key) / 1000
+
+    assert min(max(until - START, 0), 1e8) + 290 < left <= 3.2e8
+    assert math.isfinite(left)

