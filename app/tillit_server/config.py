@@ -9,7 +9,7 @@ import dataclasses
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tillit.protocol.jose import ALGORITHMS
+from tillit_server.settings_values import CONVERTERS
 
 ENVIRONMENT_PREFIX = "TILLIT_"
 SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
@@ -50,6 +51,9 @@ class Settings:
     port: int = DEFAULT_PORT
     workers: int = 1
     threads: int = 16
+    management_host: str = "127.0.0.1"
+    management_port: int = 8081
+    drain: float = 2.0
     config: Path = SHIPPED_CONFIG
     keys: Path | None = None
     passphrase_file: Path | None = None
@@ -85,6 +89,14 @@ class Settings:
         """The path of the issuer without a final slash; empty for an issuer that is only a host."""
         return urlsplit(self.issuer).path.rstrip("/")
 
+    @property
+    def own_address(self) -> str:
+        """Where this service reaches itself: past whatever ends TLS before it, with its own certificate."""
+        if self.issuer.startswith("http://"):
+            return self.issuer
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.path}"
+
     def url(self, path: str) -> str:
         """The public URL of ``path`` under the issuer."""
         return self.issuer + path
@@ -108,6 +120,9 @@ def load_settings(
     if values.get("dev"):
         values.setdefault("issuer", f"http://127.0.0.1:{values.get('port', DEFAULT_PORT)}")
         values.setdefault("synthetic_identifiers", True)
+        # Many of them run side by side, and whoever stops one by hand does not wait.
+        values.setdefault("management_port", 0)
+        values.setdefault("drain", 0.0)
     faults += [f"{name}: needed" for name in ("issuer", "data") if name not in {*values, *given}]
     if faults:
         raise SettingsError(faults)
@@ -147,7 +162,7 @@ def _converted(given: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
         if name not in types:
             faults.append(f"{name}: unknown setting")
             continue
-        needed, convert = _CONVERTERS[types[name]]
+        needed, convert = CONVERTERS[types[name]]
         try:
             values[name] = convert(raw)
         except (TypeError, ValueError, KeyError):
@@ -155,59 +170,13 @@ def _converted(given: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     return values
 
 
-def _boolean(raw: object) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    return raw if isinstance(raw, bool) else known[str(raw).lower()]
-
-
-def _whole(raw: object) -> int:
-    # In Python true is 1, and int() cuts 1.9 to 1; in settings both are slips of the pen.
-    if isinstance(raw, bool) or not isinstance(raw, int | str):
-        raise TypeError
-    return int(raw)
-
-
-def _number(raw: object) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
-        raise TypeError
-    return float(raw)
-
-
-def _text(raw: object) -> str:
-    if not isinstance(raw, str):
-        raise TypeError
-    return raw
-
-
-def _path(raw: object) -> Path:
-    if not isinstance(raw, str | Path) or not str(raw) or "\0" in str(raw):
-        raise TypeError
-    return Path(raw)
-
-
-def _words(raw: object) -> tuple[str, ...]:
-    if isinstance(raw, str):
-        return tuple(raw.replace(",", " ").split())
-    if isinstance(raw, list | tuple):
-        return tuple(_text(word) for word in raw)
-    raise TypeError
-
-
-_CONVERTERS: Mapping[object, tuple[str, Callable[[Any], Any]]] = {
-    str: ("a text", _text),
-    int: ("a whole number", _whole),
-    float: ("a number", _number),
-    bool: ("true or false", _boolean),
-    Path: ("a path", _path),
-    Path | None: ("a path", _path),
-    tuple[str, ...]: ("a list of names", _words),
-}
-
 # Compared so that a number that is none at all is outside, too.
 _RANGES: Mapping[str, tuple[float, float]] = {
     "port": (1, 65_535),
     "workers": (1, MAX_WORKERS),
     "threads": (1, 1_000),
+    "management_port": (0, 65_535),
+    "drain": (0, 300),
     "nonce_slot": (1, 3_600),
     "jwks_max_age": (0, 86_400),
     "explain_per_minute": (0, 1_000_000),
@@ -228,8 +197,13 @@ def _faults_of(settings: Settings) -> list[str]:
     faults = _issuer_faults(settings)
     outside = {name: r for name, r in _RANGES.items() if not r[0] <= getattr(settings, name) <= r[1]}
     faults += [f"{name}: {low} to {high} needed" for name, (low, high) in outside.items()]
-    if not _is_address(settings.host):
-        faults.append("host: an IP address needed")
+    faults += [
+        f"{name}: an IP address needed"
+        for name in ("host", "management_host")
+        if not _is_address(getattr(settings, name))
+    ]
+    if settings.management_port == settings.port:
+        faults.append("management_port: another one than port needed")
     if not settings.algorithms:
         faults.append("algorithms: at least one needed")
     if settings.client_key_overlap >= settings.client_key_lifetime:
@@ -244,9 +218,11 @@ def _faults_of(settings: Settings) -> list[str]:
 
 
 def _development_faults(settings: Settings) -> list[str]:
-    if _is_loopback(settings.host):
-        return []
-    return ["host: development mode listens on a loopback address only"]
+    return [
+        f"{name}: development mode listens on a loopback address only"
+        for name in ("host", "management_host")
+        if not _is_loopback(getattr(settings, name))
+    ]
 
 
 def _production_faults(settings: Settings) -> list[str]:

@@ -33,6 +33,7 @@ from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.services import Lifetimes, Services
+from tillit_server.metrics import Meters
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
 from tillit_server.signing.live import RingChange
@@ -50,6 +51,7 @@ from tillit_server.storage.ports import (
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.sqlite import SqliteStore
+from tillit_server.storage.watched import WatchedStore
 from tillit_server.web.login import CALLBACK_PATH
 from tillit_server.web.routes import Doors, make_app
 from tillit_server.web.test_provider.provider import (
@@ -92,6 +94,7 @@ class Installation:
     test_provider: DevelopmentProvider | None
     checkpoints: CheckpointKeeper
     audit_secret: bytes
+    store: WatchedStore
     closing: ExitStack
 
     def close(self) -> None:
@@ -108,8 +111,10 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         _make_data_directory(settings.data)
         custody = _open_custody(settings)
         slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
-        secrets, store, founded = _open_store(settings, custody, clock, slot)
-        closing.callback(store.close)
+        meters = Meters()
+        secrets, bare_store, founded = _open_store(settings, custody, clock, slot, meters)
+        closing.callback(bare_store.close)
+        store = WatchedStore(bare_store, meters.settled)
         audit = AuditLog(store, clock=clock, pseudonym_secret=secrets.current("pseudonym").value, slot=slot)
 
         def settle_ring(put: Put, changes: Sequence[RingChange]) -> None:
@@ -156,6 +161,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             signer=signer,
             key_sources=key_sources,
             store=store,
+            meters=meters,
             audit=audit,
             refusals=refusals,
             synthetic_identifiers=settings.synthetic_identifiers,
@@ -197,6 +203,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             test_provider,
             checkpoints,
             audit_secret,
+            store,
             closing.pop_all(),
         )
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here
@@ -226,7 +233,9 @@ def _open_custody(settings: Settings) -> Custody:
     )
 
 
-def _open_store(settings: Settings, custody: Custody, clock: Clock, slot: int) -> tuple[Secrets, Store, bool]:
+def _open_store(
+    settings: Settings, custody: Custody, clock: Clock, slot: int, meters: Meters
+) -> tuple[Secrets, Store, bool]:
     """The secrets, the store, and whether the secrets were made just now.
 
     The store needs secrets for everything but the ring that holds them, so that is read first.
@@ -242,6 +251,7 @@ def _open_store(settings: Settings, custody: Custody, clock: Clock, slot: int) -
         linker=ChainLinker(chain_secret(secrets.current("audit_hash").value), slot),
         key_hash_secret=secrets.current("key_hash").value,
         timeout=timeout,
+        on_commit=meters.committed,
     )
     return secrets, store, bool(made)
 
@@ -272,7 +282,7 @@ def _identity_providers(
     configured = load_idps(settings.config / "idps", development_keys=keys if settings.dev else None)
     if not settings.dev:
         return IdpRegistry(*configured), None
-    idp = idp_of_test_provider(_own_address(settings), keys)
+    idp = idp_of_test_provider(settings.own_address, keys)
     provider = DevelopmentProvider(
         idp,
         keys=keys,
@@ -282,11 +292,3 @@ def _identity_providers(
         clock=services.clock,
     )
     return IdpRegistry(*configured, idp), provider
-
-
-def _own_address(settings: Settings) -> str:
-    """Where this service reaches itself: past whatever ends TLS before it, with a certificate of its own."""
-    if settings.issuer.startswith("http://"):
-        return settings.issuer
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}{settings.path}"

@@ -57,6 +57,7 @@ class Production:
             "passphrase_file": str(self.home / "passphrase"),
             "config": str(self.config),
             "port": self.port,
+            "management_port": 0,
             "algorithms": ["ES256"],
             "synthetic_identifiers": True,
         } | changes

@@ -211,7 +211,7 @@ def requests_under_way_are_answered(service: Mortal) -> None:
     ehr.nonce()
     lines = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=10) for _ in range(8)]
     threads = [threading.Thread(target=lambda line=line: told.told.append(ask(ehr, line))) for line in lines]
-    turn = behind.services.store._turn
+    turn = behind.services.store._store._turn
     turn.acquire()  # Nobody can settle now, so requests are surely under way.
     for thread in threads:
         thread.start()

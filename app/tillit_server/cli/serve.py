@@ -16,6 +16,9 @@ from tillit_server.cli.installation import installation_options, refusing_to_sta
 @click.option("--port", type=click.IntRange(1, 65535), default=None)
 @click.option("--host", default=None)
 @click.option("--issuer", default=None, help="Public base URL; in development http://127.0.0.1:PORT.")
+@click.option(
+    "--management-port", type=click.IntRange(0, 65535), default=None, help="Health and metrics; 0: none."
+)
 @click.option("--workers", type=int, default=None, help="Worker processes.")
 @click.option("--threads", type=int, default=None, help="Threads in each worker.")
 @click.option(

@@ -26,6 +26,7 @@ def record_refusal(finding: Finding, error_id: str, services: Services, known: F
     authenticated = _authenticated(known)
     client_id = authenticated.client.id if authenticated else None
     log_refusal(finding, error_id, client_id)
+    services.meters.refused(finding.step, finding.code, known=authenticated is not None)
     try:
         owner = None if authenticated else _owner(known)
         if owner is not None:

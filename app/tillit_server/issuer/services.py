@@ -12,6 +12,7 @@ from tillit_server.issuer.apis import ApiRegistry
 from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.issuer.clients.renewal import KeyPolicy
 from tillit_server.issuer.clients.use import KeyUse
+from tillit_server.metrics import Meters
 from tillit_server.signing.signer import Signer
 from tillit_server.signing.sources import KeySources
 from tillit_server.storage.ports import Store
@@ -62,6 +63,7 @@ class Services:
     lifetimes: Lifetimes = Lifetimes()
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     key_use: KeyUse = field(default_factory=KeyUse)
+    meters: Meters = field(default_factory=Meters)
 
     def url(self, path: str) -> str:
         """The public URL of ``path`` under the issuer."""

@@ -9,6 +9,7 @@ for longer than all those limits together is one whose body does not come, or co
 import contextlib
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 STUCK_SECONDS = 8.0
@@ -26,28 +27,43 @@ def close_stuck(port: int, *, after: float = STUCK_SECONDS) -> int:
 
     Returns how many. Only on Linux; elsewhere nothing is done.
     """
+
+    def shut(connection: socket.socket) -> bool:
+        stuck = _silent_ms(connection) > after * 1000
+        if stuck:
+            connection.shutdown(socket.SHUT_RDWR)
+        return stuck
+
+    return _count(port, shut)
+
+
+def count_open(port: int) -> int:
+    """How many connections to ``port`` this process holds; 0 where nobody can tell."""
+    return _count(port, lambda connection: _silent_ms(connection) >= 0)
+
+
+def _count(port: int, what: Callable[[socket.socket], bool]) -> int:
+    """Of how many of this process's connections to ``port`` ``what`` is true."""
     if _TCP_INFO is None or not _DESCRIPTORS.is_dir():
         return 0
-    return sum(_close_if_stuck(entry, port, after) for entry in tuple(_DESCRIPTORS.iterdir()))
+    return sum(_holds(entry, port, what) for entry in tuple(_DESCRIPTORS.iterdir()))
 
 
-def _close_if_stuck(entry: Path, port: int, after: float) -> bool:
+def _holds(entry: Path, port: int, what: Callable[[socket.socket], bool]) -> bool:
     with contextlib.suppress(OSError):
         # Never a file: a copy of SQLite's descriptor, closed again, would drop its locks.
         if str(entry.readlink()).startswith("socket:"):
             connection = socket.socket(fileno=int(entry.name))
             try:
-                if _is_stuck(connection, port, after):
-                    connection.shutdown(socket.SHUT_RDWR)
-                    return True
+                inet = connection.family in {socket.AF_INET, socket.AF_INET6}
+                return inet and connection.getsockname()[1] == port and what(connection)
             finally:
                 connection.detach()
     return False
 
 
-def _is_stuck(connection: socket.socket, port: int, after: float) -> bool:
-    if connection.family not in {socket.AF_INET, socket.AF_INET6} or connection.getsockname()[1] != port:
-        return False
+def _silent_ms(connection: socket.socket) -> int:
+    """For how many milliseconds it has been sent nothing; -1 when it is not an established connection."""
     info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO or 0, _INFO_BYTES)
     (silent_ms,) = struct.unpack_from("=I", info, _LAST_DATA_SENT)
-    return info[0] == _ESTABLISHED and silent_ms > after * 1000
+    return int(silent_ms) if info[0] == _ESTABLISHED else -1

@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from functools import partial
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Semaphore
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,13 @@ from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.logs import SERVER_LOGGING, set_up_logging
 from tillit_server.serving.connections import close_stuck
+from tillit_server.serving.management import open_management
+from tillit_server.serving.reports import answer_questions
 from tillit_server.serving.supervisor import REFUSED, Supervisor
+from tillit_server.serving.worker_report import WorkerReport
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.door import Door
-from tillit_server.web.routes import judged_paths
+from tillit_server.web.routes import endpoint_names, judged_paths
 from tillit_server.wiring import UNUSABLE, build, public_app
 
 if TYPE_CHECKING:
@@ -58,9 +62,12 @@ def serve(settings: Settings) -> None:
     set_up_logging()
     _limit_resources()
     _require_free_port(settings)
+    management = open_management(settings)
     build(settings).close()
     server = Supervisor(
         "tillit",
+        drain=settings.drain,
+        on_serving=management,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
@@ -113,8 +120,11 @@ def _require_free_port(settings: Settings) -> None:
         time.sleep(PORT_PATIENCE / 20)
 
 
-def _load(settings: Settings, ready: Semaphore) -> Door:
-    """The application of one worker; what it has open is closed when the worker stops in good order."""
+def _load(settings: Settings, ready: Semaphore, line: Connection) -> Door:
+    """The application of one worker; what it has open is closed when the worker stops in good order.
+
+    By ``line`` the supervisor asks how it is.
+    """
     # Until the server sets its own, a worker has its supervisor's handlers: a stop would not be heard.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopped_while_loading)
@@ -125,7 +135,13 @@ def _load(settings: Settings, ready: Semaphore) -> Door:
         _log.error("worker cannot start", extra={"event": {"reason": str(error)}})
         raise SystemExit(TRY_AGAIN if isinstance(error, StorageUnavailable) else REFUSED) from None
     Finalize(None, installation.close, exitpriority=1)
-    door = Door(public_app(installation), places=settings.threads, judged=judged_paths(settings.path))
+    door = Door(
+        public_app(installation),
+        places=settings.threads,
+        judged=judged_paths(settings.path),
+        names=endpoint_names(settings.path),
+        meters=installation.services.meters,
+    )
     supervisor = multiprocessing.parent_process()
     chores = (partial(_leave_when_orphaned, supervisor), partial(close_stuck, settings.port))
     Housekeeper(chores)
@@ -133,6 +149,7 @@ def _load(settings: Settings, ready: Semaphore) -> Door:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+    answer_questions(line, WorkerReport(installation))
     ready.release()
     return door
 

@@ -8,11 +8,16 @@ service gives up in one case: no worker is left, and the last ones refused to st
 
 import logging
 import multiprocessing
+import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from granian.server.mp import MPServer
+
+from tillit_server.console.health import NO_ANSWER, STARTING
+from tillit_server.serving.reports import Line, ask_all
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Semaphore
@@ -28,18 +33,40 @@ MAX_PAUSE_SECONDS = 5.0
 READY_SECONDS = 15.0
 SETTLE_SECONDS = 0.3
 STEP_SECONDS = 0.02
+FRESH_SECONDS = 0.2
+STILL_SECONDS = 60.0
 REFUSED = 78
 """Exit code of a worker that must not start as things stand (EX_CONFIG of sysexits.h)."""
 
 Spawn = Callable[..., None]
-Load = Callable[[], Any]
+Load = Callable[..., Any]
+Told = dict[str, Any] | str
+"""What a worker tells of itself, or one word in place of that."""
 
 
 class Supervisor(MPServer):
-    """A granian server that keeps its workers; ``ready`` is released by each worker that has built itself."""
+    """A granian server that keeps its workers; ``ready`` is released by each worker that has built itself.
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    ``drain``: seconds between telling others that it will stop and stopping. ``on_serving`` is called once,
+    when the first workers are on their way. Workers are asked how they are in another thread, so no worker is
+    forked while that thread is at work.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        drain: float = 0.0,
+        on_serving: "Callable[[Supervisor], None] | None" = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(*arguments, **settings)
+        self.draining = False
+        self.died = 0
+        self._drain = drain
+        self._on_serving = on_serving
+        self._asking = threading.Lock()
+        self._told: tuple[float, list[Told]] = (float("-inf"), [])
+        self._looked = time.monotonic()
         # As granian chooses: it knows no fork server.
         method = "fork" if multiprocessing.get_start_method() == "fork" else "spawn"
         self.ready: Semaphore = multiprocessing.get_context(method).Semaphore(0)
@@ -49,7 +76,10 @@ class Supervisor(MPServer):
 
     def _serve_loop(self, spawn_target: Spawn, target_loader: Load) -> None:
         """Until told to stop: replace the dead, and everyone on SIGHUP. Overrides granian's loop."""
+        if self._on_serving is not None:
+            self._on_serving(self)
         while not self._told_to_stop():
+            self._looked = time.monotonic()
             # A look twice a second, because two deaths at once may be announced as one.
             self.main_loop_interrupt.wait(self._pause())
             self.main_loop_interrupt.clear()
@@ -65,6 +95,31 @@ class Supervisor(MPServer):
                 return
             for number in dead:
                 self._replace_dead(number, spawn_target, target_loader)
+
+    def living(self) -> bool:
+        """Whether dead workers are being replaced, as they should be at any time."""
+        return time.monotonic() - self._looked < STILL_SECONDS
+
+    def ask(self) -> list[Told]:
+        """What each worker tells of itself now, in the order of their numbers; safe for threads."""
+        with self._asking:
+            at, told = self._told
+            if time.monotonic() - at >= FRESH_SECONDS:
+                workers = tuple(self._workers)
+                lines = [worker.line for worker in workers]
+                told = [
+                    answer or (NO_ANSWER if worker.line.built and worker.is_alive() else STARTING)
+                    for worker, answer in zip(workers, ask_all(lines), strict=True)
+                ]
+                self._told = (time.monotonic(), told)
+            return told
+
+    def _spawn_worker(self, idx: int, target: Spawn, callback_loader: Load, *more: Any) -> Any:
+        """A worker with a line to us. Extends granian's."""
+        line = Line()
+        worker: Any = super()._spawn_worker(idx, target, partial(callback_loader, line.theirs), *more)
+        worker.line = line
+        return worker
 
     def _told_to_stop(self) -> bool:
         return bool(self.interrupt_signal)
@@ -86,14 +141,16 @@ class Supervisor(MPServer):
             pause = min(MAX_PAUSE_SECONDS, 0.05 * 2**times) if again else 0.0
             self._not_before[number] = now + pause
             event = {"worker": number + 1, "exit": worker.inner.exitcode, "pause": pause}
+            self.died += 1
             _log.error("worker died", extra={"event": event})
         if self._not_before[number] <= now:
             del self._not_before[number]
             self._workers[number] = self._started(number, spawn_target, target_loader)
 
     def _started(self, number: int, spawn_target: Spawn, target_loader: Load) -> Any:
-        worker: Any = self._spawn_worker(idx=number, target=spawn_target, callback_loader=target_loader)
-        worker.start()
+        worker: Any = self._spawn_worker(number, spawn_target, target_loader)
+        with self._asking:
+            worker.start()
         return worker
 
     def _reload(self, spawn_target: Spawn, target_loader: Load) -> None:
@@ -115,6 +172,7 @@ class Supervisor(MPServer):
 
     def _came_up(self, worker: Any) -> bool:
         deadline = time.monotonic() + READY_SECONDS
+        self._looked = time.monotonic()
         while time.monotonic() < deadline and worker.is_alive() and not self._told_to_stop():
             if self.ready.acquire(timeout=STEP_SECONDS):
                 # It has built itself; between that and listening lies next to nothing.
@@ -123,8 +181,15 @@ class Supervisor(MPServer):
         return False
 
     def _stop_workers(self) -> None:
-        """Stop all at once. Overrides granian's, which takes a worker that is about to end for stuck."""
-        _log.info("stopping", extra={"event": {"workers": len(self._workers)}})
+        """Stop all at once. Overrides granian's, which takes a worker that is about to end for stuck.
+
+        Before, requests are taken in as ever for a while, in which who asks hears that no more should come. A
+        second signal cuts that short.
+        """
+        self.draining = True
+        _log.info("stopping", extra={"event": {"workers": len(self._workers), "drain": self._drain}})
+        self.main_loop_interrupt.clear()
+        self.main_loop_interrupt.wait(self._drain)
         _stop(self._workers)
         self._workers.clear()
 

@@ -160,6 +160,10 @@ class LiveRing(Generic[T]):
                 threading.Thread(target=self._recheck, kwargs=look, name="tillit-ring", daemon=True).start()
         return self._seen.ring
 
+    def age(self) -> float:
+        """Seconds since the ring was last read with success."""
+        return self._ticks() - self._read_at
+
     def change(self, move: Callable[[T, float], tuple[T, Sequence[RingChange]]]) -> Sequence[RingChange]:
         """Do what somebody asked for, with the newest ring; gives what was written.
 

@@ -188,6 +188,14 @@ class Secrets:
         """All values of a purpose, the current one first: what ``Nonces`` wants. Also rotates what is due."""
         return tuple(secret.value for secret in self._in_order(self._live.last(), purpose))
 
+    def require_fresh(self) -> None:
+        """Raises ``StorageUnavailable`` when nobody knows whether they still stand."""
+        self._live.fresh()
+
+    def ring_age(self) -> float:
+        """Seconds since they were last read from the store."""
+        return self._live.age()
+
     def _in_order(self, ring: SecretRing, purpose: Purpose) -> tuple[Secret, ...]:
         """The current secret, then the others, newest first."""
         now = self._clock()

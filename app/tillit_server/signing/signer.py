@@ -176,6 +176,14 @@ class Signer:
         """The plan as last seen."""
         return self._live.last().ring
 
+    def require_fresh(self) -> None:
+        """Raises ``StorageUnavailable`` when nobody knows if the keys still stand, and nothing is signed."""
+        self._live.fresh()
+
+    def ring_age(self) -> float:
+        """Seconds since the ring was last read from the store."""
+        return self._live.age()
+
     def _key(self, alg: str) -> SigningKey:
         opened = self._live.fresh()
         now = self._clock()

@@ -46,8 +46,9 @@ class SqliteStore:
     """A `Store` on one SQLite file in WAL mode; what it settles is on disk when it says so.
 
     Records of `unsealed_kinds` are stored as given (their owner has sealed them). `on_fatal` is called when
-    the disk has failed in a way that must not be retried. `steady` is a clock that nobody can set. Safe for
-    threads; each process makes its own instance, after any fork.
+    the disk has failed in a way that must not be retried. `steady` is a clock that nobody can set.
+    `on_commit` hears the seconds of each transaction. Safe for threads; each process makes its own instance,
+    after any fork.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class SqliteStore:
         unsealed_kinds: Collection[str] = frozenset({"ring"}),
         on_fatal: Callable[[str], None] = end_process,
         steady: Callable[[], float] = time.monotonic,
+        on_commit: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         """Open the file. Raises `StorageRefused` with a hint (damaged, too new), or `StorageUnavailable`."""
         self._connection = open_for_writing(path)
         self._path = path
         self._on_fatal = on_fatal
+        self._on_commit = on_commit
         self._broken = ""
         self._moved = False
         self._scrub = False
@@ -122,7 +125,9 @@ class SqliteStore:
         """Settle a batch or say why not; called by the thread that leads, in this process's turn."""
         try:
             self._begin(deadline)
+            begun = time.monotonic()
             self._committer.commit(batch)
+            self._on_commit(time.monotonic() - begun)
             self._check_identity()
         except sqlite3.Error as error:
             self._roll_back()

@@ -4,15 +4,26 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
-from flask import Response
+from flask import Response, request
 
 from tillit_server.issuer.answers import Answer
 
 JSON: Final = "application/json"
 
 
+CODE: Final = "tillit.code"
+"""Where the door finds, for the metrics, which OAuth code was answered with."""
+
+
+def tell_code(environ: dict[str, Any], answer: Answer) -> None:
+    """Leave the code of a refusal where whoever counts answers looks for it."""
+    if answer.status >= 400:  # noqa: PLR2004
+        environ[CODE] = answer.body.get("error")
+
+
 def respond(answer: Answer) -> Response:
     """``answer`` as an HTTP response."""
+    tell_code(request.environ, answer)
     return Response(orjson.dumps(answer.body), answer.status, headers=list(answer.headers), mimetype=JSON)
 
 

@@ -9,12 +9,16 @@ or the headers, since it may wait for an identity provider and strangers may ask
 import io
 import logging
 import threading
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tillit_server.issuer.answers import NO_STORE, new_error_id
+from tillit_server.metrics import OTHER, Meters
+from tillit_server.web.answering import CODE
 from tillit_server.web.translate import MAX_BODY
 
 if TYPE_CHECKING:
@@ -26,29 +30,51 @@ _log = logging.getLogger("tillit.web")
 class Door:
     """A WSGI application around another one, of which at most ``places`` requests are judged at once.
 
-    ``judged``: the paths at which a request is judged.
+    ``judged``: the paths at which a request is judged. ``names``: what paths are called in the ``meters``,
+    which hear of every answer.
     """
 
-    def __init__(self, app: "WSGIApplication", *, places: int, judged: Collection[str]) -> None:
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        *,
+        places: int,
+        judged: Collection[str],
+        names: Mapping[str, str] = MappingProxyType({}),
+        meters: Meters | None = None,
+    ) -> None:
         self._app = app
+        self._names = names
+        self._meters = meters or Meters()
         self._judged = frozenset(judged)
         self._places = threading.BoundedSemaphore(places)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer; what nobody caught becomes a 500 that holds an id only (threat X6)."""
+        path, begun, statuses = environ["PATH_INFO"], 0.0, ["500"]
+
+        def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
+            statuses[0] = status[:3]
+            return start_response(status, headers, *rest)
+
         try:
             environ["wsgi.input"] = io.BytesIO(_body(environ))
-            if environ["PATH_INFO"] not in self._judged:
-                return self._app(environ, start_response)
+            begun = time.perf_counter()
+            if path not in self._judged:
+                return self._app(environ, answering)
             with self._places:
-                return self._app(environ, start_response)
+                return self._app(environ, answering)
         except Exception as error:  # noqa: BLE001 (the server would answer without a word)
             error_id = new_error_id()
             _log.error("fault at the door", exc_info=error, extra={"event": {"error_id": error_id}})
             body = orjson.dumps({"error": "server_error", "error_id": error_id})
             headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), *NO_STORE]
-            start_response("500 Internal Server Error", headers)
+            answering("500 Internal Server Error", headers)
             return (body,)
+        finally:
+            seconds = time.perf_counter() - begun if begun else 0.0
+            endpoint = self._names.get(path, OTHER)
+            self._meters.answered(endpoint, int(statuses[0]), environ.get(CODE), seconds)
 
 
 def _body(environ: dict[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from tillit.protocol.metadata import (
     DETAILS_METADATA_PATH,
     IDPS_PATH,
+    JWKS_PATH,
     OAUTH_PATH,
     OPENID_PATH,
 )
@@ -31,7 +32,7 @@ from tillit_server.issuer.explain import ExplainLimit, explain_token_request
 from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.issuer.login.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
-from tillit_server.web.answering import JSON, publish, respond
+from tillit_server.web.answering import JSON, publish, respond, tell_code
 from tillit_server.web.cookies import cookies_of
 from tillit_server.web.endpoints import (
     INTROSPECTION_PATH,
@@ -40,8 +41,8 @@ from tillit_server.web.endpoints import (
     EndpointsDoor,
 )
 from tillit_server.web.errors import answer_error
-from tillit_server.web.login import CALLBACK_PATH, LoginDoor
-from tillit_server.web.logout import LogoutDoor
+from tillit_server.web.login import AUTHORIZE_PATH, CALLBACK_PATH, CANCEL_PATH, LOGIN_PATH, LoginDoor
+from tillit_server.web.logout import END_SESSION_PATH, LogoutDoor
 from tillit_server.web.pages import ASSETS, Pages
 from tillit_server.web.self_service import SelfServiceDoor, refuse
 from tillit_server.web.test_provider.provider import DevelopmentProvider
@@ -62,6 +63,22 @@ _JUDGED = (
     EXPLAIN_PATH,
     CLIENT_SECRET_PATH,
 )
+_NAMES = {
+    TOKEN_PATH: "token",
+    PAR_PATH: "par",
+    AUTHORIZE_PATH: "authorize",
+    LOGIN_PATH: "login",
+    CALLBACK_PATH: "callback",
+    CANCEL_PATH: "cancel",
+    END_SESSION_PATH: "end_session",
+    USERINFO_PATH: "userinfo",
+    INTROSPECTION_PATH: "introspection",
+    REVOCATION_PATH: "revocation",
+    EXPLAIN_PATH: "explain",
+    CLIENT_SECRET_PATH: "client_secret",
+    OPENID_PATH: "metadata",
+    JWKS_PATH: "jwks",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +111,11 @@ def judged_paths(path: str) -> tuple[str, ...]:
     return tuple(path + url for url in _JUDGED)
 
 
+def endpoint_names(path: str) -> dict[str, str]:
+    """What each path is called in the metrics; what is not among them is ``other``."""
+    return {path + url: name for url, name in _NAMES.items()} | {OAUTH_PATH + path: "metadata"}
+
+
 def token_door(
     token_server: TokenServer, services: Services, path: str, others: "WSGIApplication"
 ) -> "WSGIApplication":
@@ -109,6 +131,7 @@ def token_door(
             answer = token_server.create_token_response(sent)
         except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into an answer)
             answer = answer_error(error, services)
+        tell_code(environ, answer)
         body = orjson.dumps(answer.body)
         headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), *answer.headers]
         start_response(f"{answer.status} {HTTP_STATUS_CODES[answer.status]}", headers)

@@ -14,7 +14,7 @@ from flask import Response, request
 from tillit_server.issuer.answers import ERROR_ID_HEADER, Answer
 from tillit_server.issuer.client_secret import CLIENT_SECRET_PATH, list_client_keys, renew_client_key
 from tillit_server.issuer.services import Services
-from tillit_server.web.answering import respond
+from tillit_server.web.answering import respond, tell_code
 from tillit_server.web.endpoints import Route
 from tillit_server.web.translate import json_request
 
@@ -55,6 +55,7 @@ def refuse(refusal: Answer, base: str) -> Response:
     """
     if request.path != base + CLIENT_SECRET_PATH:
         return respond(refusal)
+    tell_code(request.environ, refusal)
     code = refusal.body["error"]
     error_id = dict(refusal.headers).get(ERROR_ID_HEADER, "")
     document = {

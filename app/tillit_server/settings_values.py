@@ -1,0 +1,58 @@
+"""What a setting's value may look like: as TOML has it, or as text of the environment or a flag."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def _boolean(raw: object) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    return raw if isinstance(raw, bool) else known[str(raw).lower()]
+
+
+def _whole(raw: object) -> int:
+    # In Python true is 1, and int() cuts 1.9 to 1; in settings both are slips of the pen.
+    if isinstance(raw, bool) or not isinstance(raw, int | str):
+        raise TypeError
+    return int(raw)
+
+
+def _number(raw: object) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+        raise TypeError
+    return float(raw)
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError
+    return raw
+
+
+def _path(raw: object) -> Path:
+    if not isinstance(raw, str | Path) or not str(raw) or "\0" in str(raw):
+        raise TypeError
+    return Path(raw)
+
+
+def _words(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(raw.replace(",", " ").split())
+    if isinstance(raw, list | tuple):
+        return tuple(_text(word) for word in raw)
+    raise TypeError
+
+
+CONVERTERS: Mapping[object, tuple[str, Callable[[Any], Any]]] = {
+    str: ("a text", _text),
+    int: ("a whole number", _whole),
+    float: ("a number", _number),
+    bool: ("true or false", _boolean),
+    Path: ("a path", _path),
+    Path | None: ("a path", _path),
+    tuple[str, ...]: ("a list of names", _words),
+}
+"""For each type of a setting what is asked for in words, and what makes it of a raw value.
+
+Raises `TypeError`, `ValueError` or `KeyError`.
+"""
