@@ -1,6 +1,7 @@
 """J16: a weak, broken or private key is refused by name, at registration and in a proof."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from support.backstage import Backstage, SwiftEhr
 from support.intakes import PROOF, claims, header, refuses_all
+from support.self_service import KeyOwner, problem
 from support.service import PHR
 from support.tokens import b64, compact, key_for
 from tillit.protocol.jose import private_jwk
@@ -62,6 +64,14 @@ def test_j16_the_command_line_refuses_by_name_too(backstage: Backstage, tmp_path
     done = backstage.service.cli(*command, "--legal-entity", "310000019", "--scope", PHR, check=False)
     assert done.returncode == 1
     assert "keys[0].jwk.n: RSA modulus of a size not allowed" in done.stdout + done.stderr
+
+
+def test_j16_no_client_brings_in_a_weak_key_by_itself(backstage: Backstage):
+    """Self-service refuses each of them with the same reason, and the client's keys are as before."""
+    owner = KeyOwner.of(backstage)
+    for jwk, reason in WEAK.values():
+        assert re.search(reason, problem(owner.post(jwk), 400, "invalid_key"))
+    assert owner.kids() == [owner.ehr.key.kid]
 
 
 def test_j16_a_weak_key_proves_nothing(attacker: SwiftEhr):

@@ -40,7 +40,7 @@ class KeyUse:
         used = (client.id, key.thumbprint)
         with self._mutex:
             self._seen[used] = now
-            if any(not entry.proven and entry.key.thumbprint == key.thumbprint for entry in client.keys):
+            if any(entry.key.thumbprint == key.thumbprint and not entry.proven for entry in client.keys):
                 self._unproven[used] = now
 
     def take(self, *, everything: bool) -> tuple[Uses, Uses]:
