@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tillit.outbound.addresses import Reach, read_networks
 from tillit.protocol.jose import ALGORITHMS
 from tillit_server.settings_values import CONVERTERS
 
@@ -73,6 +74,7 @@ class Settings:
     client_key_lifetime: int = 31_536_000
     client_key_overlap: int = 1_209_600
     storage_timeout: float = 0.8
+    client_key_networks: tuple[str, ...] = ()
 
     @property
     def keys_directory(self) -> Path:
@@ -83,6 +85,11 @@ class Settings:
     def passphrase_of_master_key(self) -> Path | None:
         """The file whose passphrase opens the master key; development mode keeps its own beside it."""
         return self.passphrase_file or (self.keys_directory / "passphrase" if self.dev else None)
+
+    @property
+    def key_reach(self) -> Reach:
+        """How far the service goes to fetch what a client publishes. Raises ``ValueError``."""
+        return Reach(read_networks(self.client_key_networks), plain_loopback=self.dev)
 
     @property
     def path(self) -> str:
@@ -214,6 +221,10 @@ def _faults_of(settings: Settings) -> list[str]:
         faults.append("config: no such directory")
     if settings.data.exists() and not settings.data.is_dir():
         faults.append("data: not a directory")
+    try:
+        read_networks(settings.client_key_networks)
+    except ValueError as error:
+        faults.append(f"client_key_networks: {error}")
     return faults + (_development_faults(settings) if settings.dev else _production_faults(settings))
 
 

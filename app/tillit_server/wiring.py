@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tillit import __version__
 from tillit.attestation.rulebook import RULE_PACK_VERSION
+from tillit.outbound.guarded import Guarded
 from tillit.protocol.nonces import Nonces
 from tillit_server.audit.chain import ChainLinker, chain_secret
 from tillit_server.audit.checkpoints import CheckpointKeeper
@@ -23,6 +24,7 @@ from tillit_server.housekeeping import Housekeeper
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
 from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.issuer.clients.expiry import ExpiryReminder
+from tillit_server.issuer.clients.key_fetching import ClientKeySets
 from tillit_server.issuer.clients.registration import sow
 from tillit_server.issuer.clients.renewal import KeyPolicy
 from tillit_server.issuer.clients.rules import ClientError, unusable
@@ -153,6 +155,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             token_endpoint=describe(settings.issuer, apis, settings.algorithms)["token_endpoint"],
             clock=clock,
             clients=ClientRegistry(store.records, monotonic=time.monotonic),
+            key_sets=ClientKeySets(
+                store, audit, clock, send=Guarded(settings.key_reach), waiting=settings.threads // 4
+            ),
             apis=apis,
             registers=registers,
             nonces=Nonces(lambda: secrets.accepted("nonce"), settings.nonce_slot)

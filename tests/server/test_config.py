@@ -45,6 +45,7 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "client_key_lifetime": ("8640000", 8_640_000, 8_640_000),
     "client_key_overlap": ("86400", 86_400, 86_400),
     "storage_timeout": ("0.5", 0.5, 0.5),
+    "client_key_networks": ("10.1.0.0/16 fd00::/8", ["10.1.0.0/16", "fd00::/8"], ("10.1.0.0/16", "fd00::/8")),
 }
 
 

@@ -1,12 +1,13 @@
 """JSON documents of an issuer: fetched with limits, and checked for whose they are."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tillit.outbound.published import Fetched
 from tillit.outbound.transport import (
     DOCUMENT_BYTES,
     Request,
+    Response,
     Send,
     TransportError,
     freshness,
@@ -23,22 +24,38 @@ _OK = 200
 
 
 def fetch_json(
-    send: Send, url: str, *, default_age: float, headers: tuple[tuple[str, str], ...] = ()
+    send: Send,
+    url: str,
+    *,
+    default_age: float,
+    headers: tuple[tuple[str, str], ...] = (),
+    max_bytes: int = DOCUMENT_BYTES,
+    media_types: Collection[str] = (),
 ) -> Fetched[Mapping[str, Any]]:
-    """Fetch one JSON object of at most 512 KiB. Raises `TransportError`; a redirect is not followed."""
+    """Fetch one JSON object. Raises `TransportError`; a redirect is not followed.
+
+    `media_types`: what the answer may say it is; none lets it say anything.
+    """
     require_safe_url(url)
-    answer = send(Request("GET", url, (("Accept", "application/json"), *headers)))
+    accept = ", ".join(media_types) or "application/json"
+    answer = send(Request("GET", url, (("Accept", accept), *headers), max_bytes=max_bytes))
     if answer.status != _OK:
         raise TransportError(TransportError.BAD_STATUS, str(answer.status))
-    if len(answer.body) > DOCUMENT_BYTES:
+    if media_types and _media_type(answer) not in media_types:
+        raise TransportError(TransportError.BAD_DOCUMENT, f"Content-Type is none of {', '.join(media_types)}")
+    if len(answer.body) > max_bytes:
         raise TransportError(TransportError.TOO_LARGE)
     try:
-        document = read_json(answer.body, max_bytes=DOCUMENT_BYTES)
+        document = read_json(answer.body, max_bytes=max_bytes)
     except Rejected as rejected:
         raise TransportError(TransportError.BAD_DOCUMENT, str(rejected)) from rejected
     if not isinstance(document, Mapping):
         raise TransportError(TransportError.BAD_DOCUMENT, "not a JSON object")
     return Fetched(document, freshness(answer, default=default_age))
+
+
+def _media_type(answer: Response) -> str:
+    return (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
 
 
 def fetch_metadata(send: Send, issuer: str) -> Fetched[Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 class TransportError(Exception):
     """No usable answer came back. `code` is one of the constants below; the text never holds a URL or a body.
 
-    Codes: `INSECURE_URL`, `UNREACHABLE`, `TIMED_OUT`, `TOO_LARGE`, `ENCODED`, `BAD_STATUS`, `BAD_DOCUMENT`.
+    Codes: `INSECURE_URL`, `FORBIDDEN_ADDRESS`, `UNREACHABLE`, `TIMED_OUT`, `TOO_LARGE`, `ENCODED`,
+    `BAD_STATUS`, `BAD_DOCUMENT`.
     """
 
     INSECURE_URL = "insecure_url"
+    FORBIDDEN_ADDRESS = "forbidden_address"
     UNREACHABLE = "unreachable"
     TIMED_OUT = "timed_out"
     TOO_LARGE = "too_large"
@@ -143,10 +145,8 @@ class Outbound:
                 follow_redirects=False,
                 timeout=self._read_seconds,
             ) as answer:
-                # An encoded body could unpack to a thousand times its size; we asked for none.
-                if answer.headers.get("Content-Encoding", "identity").lower() not in {"", "identity"}:
-                    raise TransportError(TransportError.ENCODED)
-                body = self._read(answer.iter_raw(), request.max_bytes, deadline)
+                refuse_encoded(answer.headers.get("Content-Encoding"))
+                body = read_body(self._in_time(answer.iter_raw(), deadline), request.max_bytes)
                 pairs = tuple(
                     (key.decode("latin-1"), value.decode("latin-1")) for key, value in answer.headers.raw
                 )
@@ -158,15 +158,27 @@ class Outbound:
             code = TransportError.TIMED_OUT if late else TransportError.UNREACHABLE
             raise TransportError(code, type(error).__name__) from error
 
-    def _read(self, chunks: Iterable[bytes], max_bytes: int, deadline: float) -> bytes:
-        body = bytearray()
+    def _in_time(self, chunks: Iterable[bytes], deadline: float) -> Iterator[bytes]:
         for chunk in chunks:
-            body += chunk
-            if len(body) > max_bytes:
-                raise TransportError(TransportError.TOO_LARGE, f"more than {max_bytes} bytes")
             if self._elapsed() > deadline:
                 raise TransportError(TransportError.TIMED_OUT, "the body took too long")
-        return bytes(body)
+            yield chunk
+
+
+def refuse_encoded(encoding: str | None) -> None:
+    """Raise `TransportError` for a body that could unpack to a thousand times its size; we asked for none."""
+    if (encoding or "identity").lower() != "identity":
+        raise TransportError(TransportError.ENCODED)
+
+
+def read_body(chunks: Iterable[bytes], max_bytes: int) -> bytes:
+    """Read a body of at most `max_bytes`. Raises `TransportError`."""
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > max_bytes:
+            raise TransportError(TransportError.TOO_LARGE, f"more than {max_bytes} bytes")
+    return bytes(body)
 
 
 def sender(http: "Send | httpx.Client | None", *, pooled: bool = False) -> Send:

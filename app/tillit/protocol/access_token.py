@@ -4,14 +4,14 @@ One departure, which the clients and sources of this sector expect: ``scope`` is
 """
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tillit.protocol import claims as check
 from tillit.protocol.errors import Rejected
-from tillit.protocol.gate import MAX_ASSERTION_BYTES, UnverifiedJWS, read_jws
-from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, sign, verify
+from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
+from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, SigningKey, sign, verify
 from tillit.protocol.scope import parse_scope
 
 TYP: Final = "at+jwt"
@@ -110,7 +110,7 @@ def make_access_token(
 def check_access_token(
     token: str,
     *,
-    keys: Callable[[UnverifiedJWS], Sequence[PublicKey]] | Sequence[PublicKey],
+    keys: Keys,
     issuer: str,
     audience: str,
     now: float,
@@ -132,8 +132,7 @@ def check_access_token(
         raise Rejected("from another issuer", "payload.iss", expected=issuer, found=payload.get("iss"))
     if payload.get("aud") != audience:
         raise Rejected("for another audience", "payload.aud", expected=audience, found=payload.get("aud"))
-    candidates = keys(jws) if callable(keys) else keys
-    key = verify(jws, candidates, algorithms=algorithms)
+    key = verify(jws, keys, algorithms=algorithms)
     expires_at = check.require_unexpired(payload, now, leeway=leeway)
     issued_at = check.required_instant(payload, "iat")
     check.require_begun(payload, "iat", now, ahead=leeway)

@@ -4,14 +4,14 @@ Whatever is wrong, the other side sees one and the same ``invalid_client``; the 
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tillit.protocol import claims as check
 from tillit.protocol.errors import Rejected, invalid_client_from
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, UnverifiedJWS, read_jws
-from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, sign, verify
+from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, SigningKey, sign, verify
 
 TYP: Final = "client-authentication+jwt"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -115,7 +115,7 @@ def read_assertion(form_value: str) -> UnverifiedAssertion:
 def check_assertion(
     unverified: UnverifiedAssertion,
     *,
-    keys: Sequence[PublicKey],
+    keys: Keys,
     client_id: str,
     issuer: str,
     now: float,
@@ -125,6 +125,7 @@ def check_assertion(
 ) -> Assertion:
     """Check an assertion against its client's keys, in the order of RFC 7523 section 3.
 
+    ``keys`` may be a function, which is asked only for an assertion that is good in all but the signature.
     ``token_endpoint`` is only looked at when the profile forgives that audience. Whether the ``jti`` was
     used before is for the caller to settle. Raises OAuthError invalid_client.
     """
@@ -144,7 +145,7 @@ def _named_client(claims: Mapping[str, Any]) -> str:
 
 def _check(  # noqa: PLR0917, the checker's own arguments, passed on
     unverified: UnverifiedAssertion,
-    keys: Sequence[PublicKey],
+    keys: Keys,
     client_id: str,
     issuer: str,
     now: float,

@@ -2,14 +2,14 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tillit.protocol import claims as check
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import GATE_ALGORITHMS, MAX_ASSERTION_BYTES, UnverifiedJWS, read_jws
-from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, base64url, sign, verify
+from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, SigningKey, base64url, sign, verify
 
 TYP: Final = "JWT"
 LEEWAY: Final = 10
@@ -20,9 +20,6 @@ _MAX_LENGTH: Final = 512
 _OWN: Final = frozenset("iss sub aud azp nbf iat exp nonce at_hash auth_time sid".split())  # noqa: SIM905, a word list
 # The hash of the signature algorithm (OpenID Connect Core section 3.1.3.6); Ed25519 signs with SHA-512.
 _HASHES: Final[Mapping[str, str]] = {"256": "sha256", "384": "sha384", "512": "sha512", "DSA": "sha512"}
-
-Keys = Callable[[UnverifiedJWS], Sequence[PublicKey]] | Sequence[PublicKey]
-"""The issuer's keys, or a function of the unverified token, which can look for its ``kid``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,7 @@ def check_id_token(
     audience = payload.get("aud")
     if audience not in (client_id, [client_id]) or payload.get("azp", client_id) != client_id:
         raise Rejected("for another client", "payload.aud", expected=client_id, found=audience)
-    key = _signer(jws, keys, algorithms)
+    key = verify(jws, keys, algorithms=algorithms)
     expires_at = check.require_unexpired(payload, now, leeway=leeway)
     issued_at = check.required_instant(payload, "iat")
     check.require_begun(payload, "iat", now, ahead=leeway)
@@ -178,7 +175,7 @@ def read_hint(
     token is taken for one. Raises Rejected.
     """
     jws = _own_kind(token, issuer)
-    _signer(jws, keys, algorithms)
+    verify(jws, keys, algorithms=algorithms)
     payload = jws.claims
     audience = payload.get("aud")
     client_id = audience[0] if type(audience) is list and len(audience) == 1 else audience
@@ -198,10 +195,6 @@ def _own_kind(token: str, issuer: str) -> UnverifiedJWS:
     if jws.claims.get("iss") != issuer:
         raise Rejected("from another issuer", "payload.iss", expected=issuer, found=jws.claims.get("iss"))
     return jws
-
-
-def _signer(jws: UnverifiedJWS, keys: Keys, algorithms: Collection[str]) -> PublicKey:
-    return verify(jws, keys(jws) if callable(keys) else keys, algorithms=algorithms)
 
 
 def _require_hash(found: Any, access_token: str, algorithm: str) -> None:

@@ -41,6 +41,7 @@ from tillit.protocol.private_keys import (
 __all__ = [
     "ALGORITHMS",
     "KeptElsewhere",
+    "Keys",
     "PublicKey",
     "SigningKey",
     "base64url",
@@ -60,6 +61,9 @@ __all__ = [
     "verify",
     "verify_bytes",
 ]
+
+Keys = Callable[[UnverifiedJWS], Iterable[PublicKey]] | Iterable[PublicKey]
+"""Keys to verify with, or a function of the unverified token, which can look for its ``kid``."""
 
 # alg -> (octets of r and of s, hash)
 _ECDSA: Final[Mapping[str, tuple[int, ec.ECDSA]]] = {
@@ -83,7 +87,7 @@ def sign(header: Mapping[str, Any], claims: Mapping[str, Any], key: SigningKey) 
     return f"{text}.{base64url(sign_bytes(text.encode('ascii'), key))}"
 
 
-def verify(unverified: UnverifiedJWS, keys: Iterable[PublicKey], *, algorithms: Collection[str]) -> PublicKey:
+def verify(unverified: UnverifiedJWS, keys: Keys, *, algorithms: Collection[str]) -> PublicKey:
     """Find the key that made the signature (RFC 7515 section 5.2), or raise Rejected.
 
     A ``kid`` in the header selects by name; without one every key of the right kind is tried. The
@@ -92,7 +96,8 @@ def verify(unverified: UnverifiedJWS, keys: Iterable[PublicKey], *, algorithms: 
     alg, kid = unverified.alg, unverified.kid
     if alg not in algorithms:
         raise Rejected("algorithm not allowed here", "header.alg", expected=" ".join(algorithms), found=alg)
-    named = [key for key in keys if kid is None or key.kid == kid]
+    candidates = keys(unverified) if callable(keys) else keys
+    named = [key for key in candidates if kid is None or key.kid == kid]
     if not named:
         raise Rejected("no key with this key id" if kid is not None else "no key", "header.kid", found=kid)
     fitting = [key for key in named if alg in key.algs]

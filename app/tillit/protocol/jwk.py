@@ -141,18 +141,24 @@ def load_public_jwk(jwk: Mapping[str, Any], *, algorithms: Collection[str] = ALG
 
 
 def load_public_jwks(
-    document: Any, *, algorithms: Collection[str] = ALGORITHMS, skip_unusable: bool = False
+    document: Any,
+    *,
+    algorithms: Collection[str] = ALGORITHMS,
+    skip_unusable: bool = False,
+    max_keys: int = MAX_KEYS,
+    on_skipped: Callable[[Rejected], None] | None = None,
 ) -> tuple[PublicKey, ...]:
-    """Load an untrusted JWKS (RFC 7517 section 5): at most 100 keys with distinct key ids.
+    """Load an untrusted JWKS (RFC 7517 section 5): at most ``max_keys`` keys with distinct key ids.
 
     ``skip_unusable`` leaves out keys that are not for us (other types, encryption keys, weak keys), as
-    section 5 advises for somebody else's set; private members are refused even then. Raises Rejected.
+    section 5 advises for somebody else's set, and tells ``on_skipped`` which and why; private members are
+    refused even then. Raises Rejected.
     """
     entries = document.get("keys") if isinstance(document, Mapping) else None
     if not isinstance(entries, list):
         raise Rejected("not a JWK set", "keys")
-    if len(entries) > MAX_KEYS:
-        raise Rejected("too many keys", "keys", expected=f"at most {MAX_KEYS}", found=len(entries))
+    if len(entries) > max_keys:
+        raise Rejected("too many keys", "keys", expected=f"at most {max_keys}", found=len(entries))
     keys: dict[str, PublicKey] = {}
     for index, jwk in enumerate(entries):
         if not isinstance(jwk, Mapping):
@@ -161,10 +167,13 @@ def load_public_jwks(
         try:
             key = load_public_jwk(jwk, algorithms=algorithms)
         except Rejected as refusal:
-            if skip_unusable:
-                continue
             where = f"keys[{index}]{refusal.pointer.removeprefix('jwk')}"
-            raise Rejected(refusal.reason, where, expected=refusal.expected) from None
+            named = Rejected(refusal.reason, where, expected=refusal.expected)
+            if not skip_unusable:
+                raise named from None
+            if on_skipped:
+                on_skipped(named)
+            continue
         if key.kid in keys:
             raise Rejected("key id used twice", f"keys[{index}].kid")
         keys[key.kid] = key

@@ -5,7 +5,7 @@ beside it, and what the parameters mean, is decided by those who take the reques
 """
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from tillit.protocol import claims as check
 from tillit.protocol.client_assertion import TYP as ASSERTION_TYP
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
-from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, sign, verify
+from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, SigningKey, sign, verify
 
 TYP: Final = "oauth-authz-req+jwt"
 _TYPES: Final = frozenset({TYP, f"application/{TYP}"})
@@ -94,7 +94,7 @@ def make_request_object(
 def check_request_object(
     token: str,
     *,
-    keys: Sequence[PublicKey],
+    keys: Keys,
     client_id: str,
     issuer: str,
     now: float,
@@ -116,7 +116,7 @@ def check_request_object(
 
 def _check(  # noqa: PLR0917, the checker's own arguments, passed on
     token: str,
-    keys: Sequence[PublicKey],
+    keys: Keys,
     client_id: str,
     issuer: str,
     now: float,

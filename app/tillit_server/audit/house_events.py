@@ -175,6 +175,13 @@ class ClientEnabled(ClientEvent):
     name: ClassVar[str] = "registry.client.enabled"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientKeysPublished(ClientEvent):
+    """Other keys than before were found at its ``jwks_uri``: `kids` sign for it from now on."""
+
+    name: ClassVar[str] = "registry.client_key.published"
+
+
 # ── the service and the audit itself ──
 
 

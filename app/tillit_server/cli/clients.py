@@ -1,13 +1,16 @@
 """``tillit clients``: register, list and disable clients, also while the service runs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tillit_server.cli.client_keys import keys, read_jwks, with_expiry
 from tillit_server.cli.installation import installation_options, opened, operator_options
 from tillit_server.cli.output import ManyValues, fail, output_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from tillit_server.issuer.clients.key_sets import KeySet
 
 
 @click.group()
@@ -23,10 +26,10 @@ clients.add_command(keys)
 @click.option("--id", "client_id", required=True)
 @click.option(
     "--jwks",
-    required=True,
     type=click.Path(path_type=Path, dir_okay=False),
     help="The client's public keys: a JWK or a JWKS.",
 )
+@click.option("--jwks-uri", default=None, metavar="URL", help="Where it publishes them itself, instead.")
 @click.option(
     "--legal-entity",
     "legal_entities",
@@ -90,7 +93,8 @@ def add(
     file: Path | None,
     data: Path | None,
     client_id: str,
-    jwks: Path,
+    jwks: Path | None,
+    jwks_uri: str | None,
     *,
     replace: bool,
     operator: str,
@@ -104,9 +108,12 @@ def add(
     from tillit_server.issuer.clients.registration import ClientExists, register
     from tillit_server.issuer.clients.rules import ClientError
 
+    if not jwks and not jwks_uri:
+        fail("clients: --jwks FILE or --jwks-uri URL needed")
     words = [word for value in scopes for word in value.split()]
     try:
-        client = client_from({"id": client_id, "keys": read_jwks(jwks), "scopes": words, **members})
+        keys = {"keys": read_jwks(jwks) if jwks else (), "jwks_uri": jwks_uri}
+        client = client_from({"id": client_id, "scopes": words, **keys, **members})
         with opened(file, data) as installation:
             client = register(
                 installation.services, client, replace=replace, operator=operator, reason=reason
@@ -117,7 +124,8 @@ def add(
     if output == "json":
         print_json(shown)
     else:
-        click.echo(f"{client.id}: registered ({client.profile.name}, {len(client.keys)} key(s))")
+        keys_at = client.jwks_uri or f"{len(client.keys)} key(s)"
+        click.echo(f"{client.id}: registered ({client.profile.name}, {keys_at})")
 
 
 @clients.command("list")
@@ -130,7 +138,8 @@ def list_(file: Path | None, data: Path | None, output: str) -> None:
     with opened(file, data) as installation:
         found = sorted(installation.services.clients.each(), key=lambda client: client.id)
         now = installation.services.clock()
-    shown = {client.id: with_expiry(client, now) for client in found}
+        published = {client.id: installation.services.key_sets.known_of(client) for client in found}
+    shown = {client.id: {**with_expiry(client, now), **_fetched(published[client.id])} for client in found}
     if output == "json":
         print_json(list(shown.values()))
         return
@@ -149,8 +158,8 @@ def list_(file: Path | None, data: Path | None, output: str) -> None:
                 client.tenancy,
                 " ".join(client.legal_entities),
                 " ".join(sorted(client.grants)),
-                len(client.keys),
-                keys_end(client.id),
+                len(client.keys if (key_set := published[client.id]) is None else key_set.keys),
+                keys_end(client.id) if key_set is None else _when_fetched(key_set),
                 "disabled" if client.disabled else "active",
             )
             for client in found
@@ -189,3 +198,15 @@ def _switch(
         except UnknownClient as error:
             fail(f"clients: {error}")
     click.echo(f"{client_id}: {'disabled' if disabled else 'enabled'}")
+
+
+def _when_fetched(published: "KeySet") -> str:
+    """Of keys that a client publishes: when they were last fetched, and what has failed since."""
+    from tillit_server.signing.key_moves import instant
+
+    when = "not fetched" if published.fetched_at is None else f"fetched {instant(published.fetched_at)}"
+    return f"{when}; {published.failure}" if published.failure else when
+
+
+def _fetched(published: "KeySet | None") -> dict[str, Any]:
+    return {} if published is None else {"published_keys": published.to_record()}

@@ -34,7 +34,7 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
 
     Every refusal has the same body; the reason is in the detail, for the log (RFC 6749 §5.2).
     Raises ``OAuthError`` ``invalid_client``, and ``invalid_request`` to a client of the legacy profile that
-    sends a secret beside a good assertion.
+    sends a secret beside a good assertion; 503 while a client that publishes its keys has none to be had.
     """
     form = request.form
     basic = None if request.authorization is None else _basic(request.authorization)
@@ -52,7 +52,7 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
     try:
         assertion = check_assertion(
             unverified,
-            keys=() if judged_as.disabled else judged_as.keys_at(now),
+            keys=() if judged_as.disabled else services.key_sets.keys_of(judged_as, now),
             client_id=unverified.unverified_client_id,
             issuer=services.issuer,
             now=now,

@@ -10,6 +10,7 @@ from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
 from tillit_server.issuer.apis import ApiRegistry
 from tillit_server.issuer.clients.client import ClientRegistry
+from tillit_server.issuer.clients.key_fetching import ClientKeySets
 from tillit_server.issuer.clients.renewal import KeyPolicy
 from tillit_server.issuer.clients.use import KeyUse
 from tillit_server.metrics import Meters
@@ -49,6 +50,7 @@ class Services:
     token_endpoint: str
     clock: Callable[[], float]
     clients: ClientRegistry
+    key_sets: ClientKeySets
     apis: ApiRegistry
     registers: Registers
     nonces: Nonces | None

@@ -31,6 +31,7 @@ class Client:
     ``native``: its loopback redirect URIs are good with any port (RFC 8252 §7.3). ``audiences``: the APIs
     that this client is itself, whose tokens it may introspect and exchange. ``sector_identifier``: clients of
     one sector see the same ``sub``. ``refresh_token_lifetime``: seconds, None for the installation's.
+    ``jwks_uri``: where it publishes its keys itself; ``keys`` is empty then (RFC 7591 §2).
     ``keys_removed_at``: when an operator last took a key away (Unix seconds); a token from before adds none.
     """
 
@@ -64,6 +65,7 @@ class Client:
     patient_identifier: Literal["forbidden", "optional", "required"] = "optional"
     disabled: bool = False
     keys_removed_at: float | None = None
+    jwks_uri: str | None = None
 
     @property
     def sector(self) -> str:
@@ -84,7 +86,7 @@ class Client:
         )
 
     def keys_at(self, now: float) -> tuple[PublicKey, ...]:
-        """The keys that have not expired at ``now``."""
+        """The registered keys that have not expired at ``now``; ``ClientKeySets`` knows published ones."""
         return tuple(entry.key for entry in self.keys if entry.good_at(now))
 
     def to_record(self) -> dict[str, Any]:
@@ -93,6 +95,7 @@ class Client:
             "id": self.id,
             "name": self.name,
             "keys": [entry.to_record() for entry in self.keys],
+            "jwks_uri": self.jwks_uri,
             "legal_entities": list(self.legal_entities),
             "scopes": sorted(self.scopes),
             "grants": sorted(self.grants),
@@ -144,10 +147,14 @@ def client_from(value: Mapping[str, Any]) -> Client:
         raise ClientError(f"profile: one of {', '.join(PROFILES)} needed")
     allow_rs256 = bool(value.get("allow_rs256", False))
     algorithms = (*profile.algorithms, "RS256") if allow_rs256 else profile.algorithms
+    jwks_uri, keys = value.get("jwks_uri"), value.get("keys", ())
+    if jwks_uri is not None and keys:
+        raise ClientError("jwks_uri: not beside keys (RFC 7591 §2)")
     client = Client(
         id=identifier,
         name=str(value.get("name", "")),
-        keys=read_keys(value.get("keys", ()), algorithms),
+        keys=read_keys(keys, algorithms) if jwks_uri is None else (),
+        jwks_uri=jwks_uri,
         legal_entities=tuple(value.get("legal_entities", ())),
         scopes=frozenset(value.get("scopes", ())),
         grants=frozenset(value.get("grants", ())),

@@ -54,6 +54,8 @@ def with_key(
     A client's own keys make room, an operator's never: the expired first, then those that nobody has proven,
     then the oldest. Raises ``KeyRefused``.
     """
+    if client.jwks_uri is not None:
+        raise KeyRefused("jwks_uri: this client publishes its keys itself (RFC 7591 §2)")
     if any(entry.key.kid == key.kid for entry in client.keys):
         raise KeyRefused("jwk.kid: in use by another key of this client")
     if any(entry.key.thumbprint == key.thumbprint for entry in client.keys):

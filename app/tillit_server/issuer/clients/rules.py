@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
+from tillit.outbound.addresses import Reach
 from tillit.protocol.errors import Rejected
 from tillit.protocol.scope import parse_scope
 from tillit_server.issuer.apis import ApiRegistry
@@ -35,6 +36,7 @@ def faults_of(client: "Client") -> Iterator[str]:
     yield from _organisations(client)
     if not client.grants or not client.grants <= GRANTS:
         yield f"grants: one or more of {', '.join(sorted(GRANTS))} needed"
+    yield from _published_keys(client, dev=True)
     removed = client.keys_removed_at
     if removed is not None and type(removed) not in {int, float}:
         yield "keys_removed_at: Unix seconds needed"
@@ -58,6 +60,7 @@ def faults_here(
                 yield f"{name}: {value} is in no API definition"
     if _LOGIN in client.grants and (fault := unusable(client.id_token_signed_response_alg, signing)):
         yield f"id_token_signed_response_alg: {fault}"
+    yield from _published_keys(client, dev=dev)
     if not dev and client.profile.development_only:
         yield f"profile: {client.profile.name} is for development mode"
     if not dev and not client.native and any(map(is_loopback, client.redirect_uris)):
@@ -70,6 +73,12 @@ def unusable(alg: str, signing: Mapping[str, int | None]) -> str:
         return f"{alg} is not among the enabled algorithms"
     at = signing[alg]
     return "" if at is None else f"{alg} is announced and signs from {instant(at)}; ask for it then"
+
+
+def _published_keys(client: "Client", *, dev: bool) -> Iterator[str]:
+    """Where the address leads is judged at each fetch; here, whether it can be one at all."""
+    if client.jwks_uri is not None and (fault := Reach(plain_loopback=dev).fault_of(client.jwks_uri)):
+        yield f"jwks_uri: {fault}"
 
 
 def _organisations(client: "Client") -> Iterator[str]:

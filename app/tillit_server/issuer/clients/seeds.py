@@ -12,6 +12,8 @@ from tillit_server.issuer.clients.client import Client, client_from
 from tillit_server.issuer.clients.rules import ClientError
 from tillit_server.issuer.development_keys import development_key
 
+_SOURCES = frozenset({"development_key", "jwks_file"})
+
 
 def read_seeds(directory: Path, *, development_keys: Path | None) -> Iterator[Client]:
     """The clients of every ``*.toml`` in ``directory``.
@@ -25,8 +27,9 @@ def read_seeds(directory: Path, *, development_keys: Path | None) -> Iterator[Cl
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ClientError(f"clients/{path.name}: {error}") from error
         for entry in document.get("client", []):
-            keys = _keys(entry, directory, development_keys)
-            members = {name: entry[name] for name in entry if name not in {"development_key", "jwks_file"}}
+            members = {name: entry[name] for name in entry if name not in _SOURCES}
+            published = "jwks_uri" in entry and _SOURCES.isdisjoint(entry)
+            keys = [] if published else _keys(entry, directory, development_keys)
             yield client_from({**members, "keys": keys})
 
 
@@ -42,5 +45,7 @@ def _keys(entry: dict[str, Any], directory: Path, development_keys: Path | None)
     try:
         document = read_json((directory / entry["jwks_file"]).read_bytes())
     except (KeyError, OSError, Rejected) as error:
-        raise ClientError(f"{entry.get('id')}: jwks_file needed, a readable JWK or JWKS") from error
+        raise ClientError(
+            f"{entry.get('id')}: jwks_file, a readable JWK or JWKS, or jwks_uri needed"
+        ) from error
     return list(document.get("keys", [document])) if isinstance(document, dict) else []

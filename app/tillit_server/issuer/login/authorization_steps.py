@@ -51,7 +51,7 @@ def allowed_to_ask(known: AuthorizationFacts) -> None:
 
 def signed_parameters(known: AuthorizationFacts) -> Parameters:
     """``invalid_request_object`` (RFC 9101), and ``invalid_request`` where a signature is missing."""
-    return read_parameters(known.client, known.form, known.sent_resources, known.services.issuer, known.now)
+    return read_parameters(known.client, known.form, known.sent_resources, known.services, known.now)
 
 
 def own_redirect_uri(known: AuthorizationFacts) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tillit.protocol.errors import OAuthError, invalid_request
 from tillit.protocol.request_object import check_request_object
 from tillit_server.issuer.clients.client import Client
-from tillit_server.issuer.services import SKEW
+from tillit_server.issuer.services import SKEW, Services
 from tillit_server.issuer.settling import ASSERTION
 from tillit_server.storage.ports import Claim
 
@@ -46,7 +46,7 @@ class Parameters:
 
 
 def read_parameters(
-    client: Client, form: Mapping[str, str], resources: tuple[str, ...], issuer: str, now: float
+    client: Client, form: Mapping[str, str], resources: tuple[str, ...], services: Services, now: float
 ) -> Parameters:
     """The parameters of ``client``'s request.
 
@@ -64,9 +64,9 @@ def read_parameters(
         return Parameters(beside, resources)
     found = check_request_object(
         token,
-        keys=client.keys_at(now),
+        keys=services.key_sets.keys_of(client, now),
         client_id=client.id,
-        issuer=issuer,
+        issuer=services.issuer,
         now=now,
         algorithms=client.algorithms,
         profile=client.profile.request_object,
