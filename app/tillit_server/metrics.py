@@ -82,6 +82,12 @@ class Meters:
             ("limit", "what"),
             registry=registry,
         )
+        self._key_fetches = Counter(
+            "tillit_client_key_fetches",
+            "Fetches of keys that clients publish, by how they ended.",
+            ("outcome",),
+            registry=registry,
+        )
         self._seconds = Histogram(
             "tillit_request_seconds", "From a request that is here whole to its answer.", ("endpoint",),
             buckets=_REQUEST_SECONDS, registry=registry,
@@ -114,6 +120,10 @@ class Meters:
     def limited(self, limit: str, what: str) -> None:
         """A request over a limit (``refused``), or one that no limiter could judge (``unjudged``)."""
         self._limited.count(limit, what)
+
+    def keys_fetched(self, outcome: str) -> None:
+        """A fetch of a client's keys: ``fetched``, or which of our own words for failures."""
+        self._key_fetches.labels(outcome).inc()
 
     def read(self) -> list[Metric]:
         """Every series as it stands."""

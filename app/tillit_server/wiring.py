@@ -150,13 +150,14 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         checkpoints = CheckpointKeeper(
             settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
         )
+        guarded = Guarded(settings.key_reach)
         services = Services(
             issuer=settings.issuer,
             token_endpoint=describe(settings.issuer, apis, settings.algorithms)["token_endpoint"],
             clock=clock,
             clients=ClientRegistry(store.records, monotonic=time.monotonic),
             key_sets=ClientKeySets(
-                store, audit, clock, send=Guarded(settings.key_reach), waiting=settings.threads // 4
+                store, audit, clock, send=guarded, waiting=settings.threads // 4, on_fetch=meters.keys_fetched
             ),
             apis=apis,
             registers=registers,

@@ -107,6 +107,16 @@ def test_k6_the_certificate_must_be_of_the_host(certificate: Path):
         assert publisher.asked == []
 
 
+def test_an_authority_of_the_health_network_can_be_trusted(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Certificates that the file of `SSL_CERT_FILE` vouches for are good, as the page for operators says."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with KeyPublisher(address=OUTSIDE, certificate=certificate) as publisher:
+        guarded = Guarded(ONE_ADDRESS, resolve=Names([OUTSIDE]))
+        assert guarded(Request("GET", f"https://localhost:{publisher.port}/jwks")).status == 200
+
+
 def test_a_second_address_is_tried():
     """Where one address of a host does not answer, the next one is asked."""
     with KeyPublisher() as publisher:

@@ -141,6 +141,16 @@ def test_x3_the_number_of_series_has_a_limit():
     assert not [line for line in lines if "code-" in line]
 
 
+def test_k6_fetches_of_published_keys_are_counted():
+    """How many fetches of clients' keys have ended well, and how many in which way not."""
+    meters = Meters()
+    for outcome in ("fetched", "fetched", "timed_out"):
+        meters.keys_fetched(outcome)
+    text = exposition({"1": packed(meters.read())}, []).decode()
+    assert 'tillit_client_key_fetches_total{outcome="fetched",worker="1"} 2.0' in text
+    assert 'tillit_client_key_fetches_total{outcome="timed_out",worker="1"} 1.0' in text
+
+
 def test_every_code_of_ours_has_its_label():
     """What the service answers with, as the catalogue of errors lists it, is counted under its own name."""
     rows = tables(section(read(DOCS / "errors.md"), "## Codes of the token service"))

@@ -7,8 +7,7 @@ server is slow is refused with 503, and costs the other clients nothing.
 import logging
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -53,7 +52,8 @@ class _Looked:
 class ClientKeySets:
     """The keys of clients as one worker sees them. ``send`` must judge where it goes.
 
-    ``waiting``: how many requests of this worker may wait at the same time.
+    ``waiting``: how many requests of this worker may wait at the same time. ``on_fetch`` is told how each
+    fetch has ended: ``fetched``, ``private_key`` or the code of a ``TransportError``.
     """
 
     def __init__(
@@ -64,11 +64,13 @@ class ClientKeySets:
         *,
         send: Send,
         waiting: int,
+        on_fetch: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._audit = audit
         self._send = send
+        self._on_fetch = on_fetch
         self._clock = clock
         self._monotonic = monotonic
         self._waiting = threading.BoundedSemaphore(max(1, waiting))
@@ -76,13 +78,6 @@ class ClientKeySets:
         self._lock = threading.Lock()
         self._flights: dict[str, threading.Event] = {}
         self._looked: dict[str, _Looked] = {}
-        self._outcomes: Counter[str] = Counter()
-
-    @property
-    def outcomes(self) -> Mapping[str, int]:
-        """How many fetches of this worker ended how: ``fetched``, or the code of a ``TransportError``."""
-        with self._lock:
-            return dict(self._outcomes)
 
     def keys_of(self, client: Client, now: float) -> Keys:
         """The keys that may sign for ``client``: the registered ones, or a function that finds the published.
@@ -215,8 +210,7 @@ class ClientKeySets:
         return held
 
     def _count(self, client: Client, outcome: str, **members: object) -> None:
-        with self._lock:
-            self._outcomes[outcome] += 1
+        self._on_fetch(outcome)
         # The host and no more: a path or query could hold what only the client should know.
         event = {"client_id": client.id, "host": urlsplit(client.jwks_uri or "").hostname, **members}
         level = logging.INFO if outcome == FETCHED else logging.WARNING
