@@ -17,7 +17,7 @@ from tillit_server.audit.events import (
 from tillit_server.issuer.clients.client import KIND, Client, check_installed, client_from
 from tillit_server.issuer.clients.keys import BY_OPERATOR, ClientKey
 from tillit_server.issuer.clients.renewal import with_key, without_key
-from tillit_server.storage.ports import Claim, Conflict, Put, Settlement
+from tillit_server.storage.ports import Claim, Conflict, Put, Settlement, StorageUnavailable
 
 if TYPE_CHECKING:
     from tillit_server.issuer.services import Services
@@ -70,13 +70,15 @@ def change_client(
     *,
     claims: Sequence[Claim] = (),
 ) -> Client:
-    """Write what ``change`` makes of a client, with entries and ``claims``, in one act; None writes nothing.
+    """Write what ``change`` makes of a client with its entries, in one act; None writes nothing.
 
     Whoever loses a race against another change is asked again about the client as it is then, so that
-    nothing is lost. Raises ``UnknownClient``, ``Conflict`` for a spent claim, ``StorageUnavailable``, and
-    what ``change`` raises.
+    nothing is lost. ``claims`` are spent before, and not if ``change`` refuses at once: with a store in two
+    parts a lost race would leave them spent, and the next attempt would be its own replay. Raises
+    ``UnknownClient``, ``Conflict`` for a spent claim, ``StorageUnavailable``, and what ``change`` raises.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    unspent = claims
+    for _ in range(_ATTEMPTS):
         record = services.store.records.get(KIND, client_id)
         if record is None:
             raise UnknownClient(f"{client_id} is not registered")
@@ -84,16 +86,17 @@ def change_client(
         changed = change(client)
         if changed is None:
             return client
+        if unspent:
+            services.store.settle(Settlement(claims=unspent))
+            unspent = ()
         put = Put(KIND, client_id, changed.client.to_record(), expect=record.version)
         entries = tuple(services.audit.entry(event) for event in changed.events)
         try:
-            services.store.settle(Settlement(claims=claims, puts=(put,), entries=entries))
-        except Conflict as conflict:
-            if conflict.space != KIND or attempt == _ATTEMPTS:
-                raise
-        else:
-            return changed.client
-    raise AssertionError("unreachable")
+            services.store.settle(Settlement(puts=(put,), entries=entries))
+        except Conflict:
+            continue
+        return changed.client
+    raise StorageUnavailable("the client is being changed all the time")
 
 
 def sow(services: "Services", seeds: Iterable[Client]) -> None:
