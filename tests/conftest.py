@@ -10,6 +10,7 @@ from support.browser import NO_BROWSER
 from support.ehr import Ehr
 from support.foreign_programs import NOT_HERE
 from support.login import Reception
+from support.postgres import QUICK, Postgres
 from support.service import Service
 
 
@@ -54,6 +55,17 @@ def frozen_service(tmp_path: Path) -> Iterator[Service]:
     """A service of the test's own with two workers, its clock frozen at the instant of the examples."""
     with Service(tmp_path / "service", frozen=1768465800.0) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server that nobody stops."""
+    server = Postgres(*QUICK)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from tillit.outbound.addresses import Reach, read_networks
 from tillit.protocol.jose import ALGORITHMS
-from tillit_server.settings_values import CONVERTERS
+from tillit_server.settings_values import CONVERTERS, faults_of_storage
 
 ENVIRONMENT_PREFIX = "TILLIT_"
 SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
@@ -73,8 +73,11 @@ class Settings:
     refresh_lifetime: int = 28_800
     client_key_lifetime: int = 31_536_000
     client_key_overlap: int = 1_209_600
+    storage_url: str | None = None
+    storage_shared_url: str | None = None
     storage_timeout: float = 0.8
     client_key_networks: tuple[str, ...] = ()
+    storage_connections: int = 4
 
     @property
     def keys_directory(self) -> Path:
@@ -197,11 +200,14 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "client_key_lifetime": (86_400, 63_072_000),
     "client_key_overlap": (0, 31_536_000),
     "storage_timeout": (0.05, 10),
+    "storage_connections": (1, 100),
 }
 
 
 def _faults_of(settings: Settings) -> list[str]:
-    faults = _issuer_faults(settings)
+    faults = _issuer_faults(settings) + faults_of_storage(
+        settings.storage_url, settings.storage_shared_url, dev=settings.dev
+    )
     outside = {name: r for name, r in _RANGES.items() if not r[0] <= getattr(settings, name) <= r[1]}
     faults += [f"{name}: {low} to {high} needed" for name, (low, high) in outside.items()]
     faults += [

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def _boolean(raw: object) -> bool:
@@ -45,6 +46,7 @@ def _words(raw: object) -> tuple[str, ...]:
 
 CONVERTERS: Mapping[object, tuple[str, Callable[[Any], Any]]] = {
     str: ("a text", _text),
+    str | None: ("a text", _text),
     int: ("a whole number", _whole),
     float: ("a number", _number),
     bool: ("true or false", _boolean),
@@ -56,3 +58,22 @@ CONVERTERS: Mapping[object, tuple[str, Callable[[Any], Any]]] = {
 
 Raises `TypeError`, `ValueError` or `KeyError`.
 """
+
+
+def faults_of_storage(url: str | None, shared_url: str | None, *, dev: bool) -> list[str]:
+    """What is wrong with the addresses of the stores, a line each. No line repeats an address."""
+    faults: list[str] = []
+    if shared_url and not url:
+        faults.append("storage_shared_url: only beside storage_url")
+    if url and not shared_url and not dev:
+        faults.append('storage_shared_url: needed beside storage_url ("embedded" for one host alone)')
+    try:
+        parts = urlsplit(url or "")
+        password = parts.password
+    except ValueError:
+        return [*faults, "storage_url: not a URL"]
+    if url and parts.scheme not in {"postgresql", "postgres"}:
+        faults.append("storage_url: postgresql://HOST/NAME needed")
+    if password is not None or "password=" in parts.query:
+        faults.append("storage_url: no password in it; name a file by ?passfile=FILE")
+    return faults

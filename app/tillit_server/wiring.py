@@ -1,4 +1,4 @@
-"""The composition root: from settings to everything built. The only place that names a backend."""
+"""The composition root: from settings to everything built."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from tillit_server.audit.events import Event, RingCreated, ServiceStarted, Servi
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
 from tillit_server.audit.rings import SERVICE, ring_event
-from tillit_server.audit.slots import SlotLease
+from tillit_server.backends import Backend, open_backend
 from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
@@ -52,7 +52,6 @@ from tillit_server.storage.ports import (
 )
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
-from tillit_server.storage.sqlite import SqliteStore
 from tillit_server.storage.watched import WatchedStore
 from tillit_server.web.login import CALLBACK_PATH
 from tillit_server.web.routes import Doors, make_app
@@ -66,7 +65,6 @@ from tillit_server.web.test_provider.provider import (
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-DATABASE = "tillit.sqlite"
 CHECKPOINT = "audit.checkpoint"
 
 UNUSABLE = (
@@ -112,9 +110,10 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         registers = load_registers(settings.config / "registers")
         _make_data_directory(settings.data)
         custody = _open_custody(settings)
-        slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
         meters = Meters()
-        secrets, bare_store, founded = _open_store(settings, custody, clock, slot, meters)
+        backend = open_backend(settings, clock, closing, on_commit=meters.committed)
+        slot = backend.slot
+        secrets, bare_store, founded = _open_store(backend, custody, clock)
         closing.callback(bare_store.close)
         store = WatchedStore(bare_store, meters.settled)
         audit = AuditLog(store, clock=clock, pseudonym_secret=secrets.current("pseudonym").value, slot=slot)
@@ -239,25 +238,18 @@ def _open_custody(settings: Settings) -> Custody:
     )
 
 
-def _open_store(
-    settings: Settings, custody: Custody, clock: Clock, slot: int, meters: Meters
-) -> tuple[Secrets, Store, bool]:
+def _open_store(backend: Backend, custody: Custody, clock: Clock) -> tuple[Secrets, Store, bool]:
     """The secrets, the store, and whether the secrets were made just now.
 
     The store needs secrets for everything but the ring that holds them, so that is read first.
     """
-    path, timeout = settings.data / DATABASE, settings.storage_timeout
     made: list[str] = []
-    with RingStore(path, clock=clock, timeout=timeout) as view:
+    with RingStore(backend.open_records) as view:
         secrets = Secrets(view.records, custody, clock, on_change=lambda event, *_: made.append(event))
-    store = SqliteStore(
-        path,
-        clock=clock,
+    store = backend.open_store(
         sealer=Sealer(lambda: SealingKeys(*secrets.sealing())),
-        linker=ChainLinker(chain_secret(secrets.current("audit_hash").value), slot),
+        linker=ChainLinker(chain_secret(secrets.current("audit_hash").value), backend.slot),
         key_hash_secret=secrets.current("key_hash").value,
-        timeout=timeout,
-        on_commit=meters.committed,
     )
     return secrets, store, bool(made)
 

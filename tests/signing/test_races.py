@@ -13,6 +13,7 @@ import pytest
 
 STARTER = '''
 import os, signal, sys, time
+from functools import partial
 from pathlib import Path
 import orjson
 from tillit_server.signing import files, guard, live
@@ -32,7 +33,7 @@ def start(root, now):
     """The whole start-up in its order: custody, secrets through the ring store, store, signer."""
     clock = lambda: now
     custody = open_custody(root / "keys", passphrase_file=root / "secret", make=True, scrypt_cost=2**10)
-    with RingStore(root / "db.sqlite", clock=clock, timeout=20) as view:
+    with RingStore(partial(SqliteStore, root / "db.sqlite", clock=clock, timeout=20)) as view:
         secrets = Secrets(view.records, custody, clock)
     sealer = Sealer(lambda: SealingKeys(*secrets.sealing()))
     key_hash = secrets.current("key_hash").value

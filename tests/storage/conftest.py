@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.redis_server import RedisServer, redis_server
-from support.stores import Halves, Hands, Place, open_store
+from support.stores import Halves, Hands, Place, Servers, opening
 
 OpenStore = Callable[..., Any]
 
@@ -24,22 +24,20 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite-sealed", "sqlite-plain", "redis-sealed", "redis-plain"])
+BACKENDS = ("sqlite", "redis", "postgresql")
+
+
+@pytest.fixture(params=[f"{name}-{sealing}" for name in BACKENDS for sealing in ("sealed", "plain")])
 def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iterator[OpenStore]:
     """Opens further instances of one and the same store; a new backend is a line in the parameters."""
-    opened: list[Any] = []
     backend, _, sealing = request.param.partition("-")
     place: Place = tmp_path / "store.sqlite"
     if backend == "redis":
         place = Halves(request.getfixturevalue("redis").emptied().url, place)
-
-    def open_one(**options: object) -> Any:
-        opened.append(open_store(place, clock=clock, sealed=sealing == "sealed", **options))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
+    elif backend == "postgresql":
+        place = Servers(request.getfixturevalue("postgres").emptied_database(), place)
+    with opening(place, clock=clock, sealed=sealing == "sealed") as open_one:
+        yield open_one
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.stores import START, Hands, open_store
+from support.stores import START, Hands, open_store, opening
+from tillit_server.storage.forgetting import KEEP
 from tillit_server.storage.ports import Claim, Conflict, Settlement
-from tillit_server.storage.sqlite_housekeeping import KEEP, merge
+from tillit_server.storage.sqlite_housekeeping import merge
 
 TRUST = 301.0
 
@@ -23,16 +24,9 @@ def steady() -> Hands:
 
 @pytest.fixture(params=[True, False], ids=["sealed", "plain"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iterator[Callable[..., Any]]:
-    """The embedded store; what Redis forgets when, its own tests know."""
-    opened: list[Any] = []
-
-    def open_one(**options: Any) -> Any:
-        opened.append(open_store(tmp_path / "store.sqlite", clock=clock, sealed=request.param, **options))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
+    """The embedded store: what the others forget, their own tests know."""
+    with opening(tmp_path / "store.sqlite", clock=clock, sealed=request.param) as open_one:
+        yield open_one
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.stores import AUDIT_SECRET, PROCESSES, START, Halves, Place, open_store, race
+from support.stores import AUDIT_SECRET, PROCESSES, START, Halves, Place, Servers, open_store, race
 from tillit_server.audit.chain import chain_secret, verify
 
 PROCESS_COUNT = 4
@@ -54,11 +54,15 @@ def check(place: Place, kind: str, rounds: int, *, sealed: bool) -> None:
     assert report.entries == rounds
 
 
-@pytest.fixture(params=["sqlite", "redis"])
+@pytest.fixture(params=["sqlite", "redis", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where the racers meet."""
     path = tmp_path / "store.sqlite"
-    return path if request.param == "sqlite" else Halves(request.getfixturevalue("redis").emptied().url, path)
+    if request.param == "redis":
+        return Halves(request.getfixturevalue("redis").emptied().url, path)
+    if request.param == "postgresql":
+        return Servers(request.getfixturevalue("postgres").emptied_database(), path)
+    return path
 
 
 @pytest.mark.parametrize("kind", ["claim", "redemption", "put"])
@@ -78,7 +82,7 @@ def test_exactly_one_wins_ten_thousand_times(place: Place, kind: str) -> None:
     check(place, kind, rounds, sealed=True)
     counts = {
         "kind": kind,
-        "store": "Redis" if isinstance(place, Halves) else "SQLite",
+        "store": {Halves: "Redis", Servers: "PostgreSQL"}.get(type(place), "SQLite"),
         "rounds": rounds,
         "processes": PROCESS_COUNT,
         "threads": THREADS,

@@ -1,5 +1,6 @@
 """Values at rest: opened only where they were sealed."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from support.stores import START, open_store, secret
 from tillit_server.storage.keyed_hash import KeyedHash
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys, Unsealable, check_ring
+from tillit_server.storage.sqlite import SqliteStore
 
 OLD = SealingKeys("a", {"a": secret("a")})
 ROTATED = SealingKeys("b", {"a": secret("a"), "b": secret("b")})
@@ -118,7 +120,7 @@ def test_a_value_moved_within_the_file_does_not_open(tmp_path: Any) -> None:
 def test_the_ring_can_be_kept_before_there_are_secrets(tmp_path: Any) -> None:
     """Records of kind `ring` are stored as given; everything else is refused until the secrets are known."""
     path = tmp_path / "store.sqlite"
-    with RingStore(path, clock=lambda: START) as ring:
+    with RingStore(partial(SqliteStore, path, clock=lambda: START)) as ring:
         assert ring.records.put("ring", "secrets", {"blob": "sealed by its owner"}, expect=0) == 1
         with pytest.raises(LookupError):
             ring.records.put("client", "ehr", {})

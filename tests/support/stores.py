@@ -7,8 +7,10 @@ import resource
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,36 +78,68 @@ class Halves:
     lasting: Path
 
 
-Place = Path | Halves
+@dataclass(frozen=True)
+class Servers:
+    """What lasts, on a PostgreSQL server; what is short-lived, in an embedded file."""
+
+    url: str
+    short_lived: Path
+
+
+Place = Path | Halves | Servers
 """Where a store is: embedded in a file, or in two halves."""
 
 
 def open_store(
-    path: Place,
+    place: Place,
     *,
     clock: Callable[[], float] = lambda: START,
     sealed: bool = True,
-    slot: int = 1,
+    slot: int | None = 1,
     timeout: float = 0.8,
     **options: Any,
 ) -> Any:
-    """A store on `path`; with `slot` as its audit chain."""
-    if isinstance(path, Halves):
+    """A store at `place`; with `slot` as its audit chain, or the lowest that is free."""
+    if isinstance(place, Halves):
         from support.redis_stores import HalvedStore
 
-        return HalvedStore(path, clock=clock, sealed=sealed, slot=slot, timeout=timeout, **options)
-    return SqliteStore(
-        path,
+        return HalvedStore(place, clock=clock, sealed=sealed, slot=slot, timeout=timeout, **options)
+    make = partial(
+        SqliteStore,
         clock=clock,
         sealer=Sealer(lambda: KEYS) if sealed else PlainSealer(),
-        linker=ChainLinker(chain_secret(AUDIT_SECRET), slot),
         key_hash_secret=secret("key hash"),
-        timeout=timeout,
         **options,
     )
+    if isinstance(place, Servers):
+        from support.sql_stores import open_shared
+
+        return open_shared(place, make, slot, timeout)
+    if slot is None:
+        slot = SlotLease(place.parent / "slots").slot
+    return make(place, linker=linker(slot), timeout=timeout)
 
 
-def open_audit(store: SqliteStore, clock: Callable[[], float], slot: int = 1) -> AuditLog:
+@contextmanager
+def opening(place: Place, **fixed: Any) -> Iterator[Callable[..., Any]]:
+    """Opens further instances of one and the same store; all are closed in the end."""
+    opened: list[Any] = []
+
+    def open_one(**options: Any) -> Any:
+        opened.append(open_store(place, **fixed, **options))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+def linker(slot: int) -> ChainLinker:
+    """What chains the entries of a slot."""
+    return ChainLinker(chain_secret(AUDIT_SECRET), slot)
+
+
+def open_audit(store: Any, clock: Callable[[], float], slot: int = 1) -> AuditLog:
     """The audit on a store."""
     return AuditLog(store, clock=clock, pseudonym_secret=secret("pseudonym"), slot=slot)
 
@@ -118,7 +152,7 @@ def note(text: str) -> Entry:
 PROCESSES = multiprocessing.get_context("forkserver")
 """Processes that start in milliseconds from a clean one that has these modules loaded, and hold no locks of ours."""
 
-PROCESSES.set_forkserver_preload(["support.stores", "support.redis_stores"])
+PROCESSES.set_forkserver_preload(["support.stores", "support.redis_stores", "support.sql_stores"])
 
 
 def settlement_for(kind: str, number: int, *, who: str) -> Settlement:
@@ -133,13 +167,13 @@ def settlement_for(kind: str, number: int, *, who: str) -> Settlement:
 
 
 def race(
-    path: Place, kind: str, rounds: int, gate: Any, results: Any, *, threads: int, slot: int, sealed: bool
+    place: Place, kind: str, rounds: int, gate: Any, results: Any, *, threads: int, slot: int, sealed: bool
 ) -> None:
     """In a process of its own: `threads` threads try the same settlement in every round, released together.
 
     Puts a list of wins per round into `results`; anything but a win or a conflict shows as -1000.
     """
-    store = open_store(path, slot=slot, sealed=sealed, timeout=20.0)
+    store = open_store(place, slot=slot, sealed=sealed, timeout=20.0)
     wins = [0] * rounds
     start = threading.Barrier(threads, action=gate.wait)
     mutex = threading.Lock()
@@ -167,10 +201,9 @@ def race(
     results.put(wins)
 
 
-def write_until_killed(path: Path, told: Any, who: int, threads: int) -> None:
+def write_until_killed(place: Place, told: Any, who: int, threads: int) -> None:
     """In a process of its own: settle and tell what was acknowledged, until somebody ends us."""
-    lease = SlotLease(path.parent / "slots")
-    store = open_store(path, slot=lease.slot, timeout=20.0)
+    store = open_store(place, slot=None, timeout=20.0)
 
     def run(thread: int) -> None:
         for number in itertools.count():

@@ -5,7 +5,7 @@ It owns arguments, tables and exit codes. Every command imports the rooms it nee
 
 import sys
 
-_SERVER_EXTRA = {"click", "flask", "granian", "authlib", "werkzeug"}
+_SERVER_EXTRA = {"click", "flask", "granian", "authlib", "werkzeug", "alembic", "psycopg", "sqlalchemy"}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from tillit_server.cli.audit import audit
 from tillit_server.cli.clients import clients
 from tillit_server.cli.demo import demo
 from tillit_server.cli.keys import keys
+from tillit_server.cli.migrate import migrate
 from tillit_server.cli.serve import serve
 from tillit_server.cli.tokens import explain, token
 
@@ -17,5 +18,5 @@ def tillit() -> None:
     """Tillit: tokens that say who asks, for which enterprise, and why."""
 
 
-for command in (serve, demo, clients, token, explain, attest, keys, audit):
+for command in (serve, demo, clients, token, explain, attest, keys, audit, migrate):
     tillit.add_command(command)

@@ -29,6 +29,7 @@ def doctor(file: Path | None, data: Path | None, output: str) -> None:
 
 
 def _examine(settings: "Settings") -> "Iterator[Finding]":
+    from tillit_server.backends import DATABASE, opened_ring
     from tillit_server.clock import make_clock
     from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME
     from tillit_server.signing.custody import CustodyError, open_custody
@@ -36,8 +37,6 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
     from tillit_server.signing.key_life import Policy
     from tillit_server.signing.master_key import NEXT_FILE
     from tillit_server.storage.ports import StorageRefused, StorageUnavailable
-    from tillit_server.storage.ring import RingStore
-    from tillit_server.wiring import DATABASE
 
     passphrase, keys = settings.passphrase_of_master_key, settings.keys_directory
     try:
@@ -53,13 +52,13 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
         text = f"{passphrase} lies beside the master key: whoever copies the directory has both"
         yield Finding("look", "passphrase", text)
     path = settings.data / DATABASE
-    if not path.exists():
+    if not settings.storage_url and not path.exists():
         yield Finding("look", "database", f"{path} is not there yet: the first start makes it")
         return
     clock = make_clock(settings.clock)
     policy = Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME)
     try:
-        with RingStore(path, clock=clock, timeout=settings.storage_timeout) as view:
+        with opened_ring(settings, clock) as view:
             yield from examine(view.records, custody, policy, settings.algorithms, clock())
     except (StorageRefused, StorageUnavailable) as error:
         yield Finding("BAD", "database", " ".join(str(error).split()))

@@ -12,10 +12,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from tillit_server.storage.ports import StorageUnavailable
-from tillit_server.storage.turns import Turn
 
 _log = logging.getLogger(__name__)
 _MAX_BATCH = 128
@@ -42,6 +41,19 @@ class Work:
 W = TypeVar("W", bound=Work)
 
 
+class Turns(Protocol):
+    """How processes that share a store take turns at it, where they must; `turns.Turn` has the promise."""
+
+    def try_acquire(self) -> bool:
+        """Take the turn if that needs no waiting."""
+
+    def acquire(self) -> None:
+        """Wait for the turn."""
+
+    def release(self) -> None:
+        """Let the next process in."""
+
+
 class GroupCommit(Generic[W]):
     """Brings work to `commit(batch, deadline)`, which sets outcomes and never raises `Exception`.
 
@@ -53,7 +65,7 @@ class GroupCommit(Generic[W]):
         self,
         commit: Callable[[list[W], float], None],
         tidy: Callable[[], None],
-        turn: Turn,
+        turn: Turns,
         timeout: float,
     ) -> None:
         self._commit = commit

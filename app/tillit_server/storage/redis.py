@@ -28,7 +28,7 @@ from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey, Writ
 from tillit_server.storage.redis_link import Link, Script, Value
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.spending import Guard
-from tillit_server.storage.sqlite_work import Prepared, Preparer
+from tillit_server.storage.work import Prepared, Preparer
 
 KEEP = 300.0
 """Seconds that a spent id or a dead ticket outlives its time: far more than two clocks may differ."""

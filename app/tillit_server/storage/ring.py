@@ -1,31 +1,39 @@
 """The door that opens before there are secrets: records of kind `ring`, which their owner has sealed."""
 
-from collections.abc import Callable
-from pathlib import Path
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
-from tillit_server.storage.ports import Entry, Json, Records
+from tillit_server.storage.ports import Entry, Json, Linker, Records
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.sqlite import SqliteStore
+
+
+class HasRecords(Protocol):
+    """As much of a store as a ring needs."""
+
+    @property
+    def records(self) -> Records:
+        """Compare-and-swap."""
+
+    def close(self) -> None:
+        """Let go."""
+
+
+class OpenRecords(Protocol):
+    """Opens a store with its secrets. Raises `StorageRefused`, `StorageUnavailable`."""
+
+    def __call__(self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes) -> HasRecords:
+        """What has the records; its caller closes it."""
 
 
 class RingStore:
     """The records of a store whose secrets are not known yet; any kind but `ring` raises `LookupError`.
 
-    For the start alone: read or make the ring, close this, open the `SqliteStore` with the secrets in it.
+    For the start alone: read or make the ring, close this, open the store with the secrets in it.
     """
 
-    def __init__(self, path: Path, *, clock: Callable[[], float], timeout: float = 0.8) -> None:
-        """Open the file. Raises as `SqliteStore`."""
-        self._store = SqliteStore(
-            path,
-            clock=clock,
-            sealer=_NoSealer(),
-            linker=_NoLinker(),
-            key_hash_secret=b"",
-            timeout=timeout,
-        )
+    def __init__(self, open_records: OpenRecords) -> None:
+        """Open the store. Raises as `open_records`."""
+        self._store = open_records(sealer=_NoSealer(), linker=_NoLinker(), key_hash_secret=b"")
         self.records: Records = self._store.records
 
     def close(self) -> None:

@@ -25,8 +25,8 @@ from tillit_server.storage.sqlite_file import identity, is_busy, is_fatal, open_
 from tillit_server.storage.sqlite_housekeeping import Housekeeper
 from tillit_server.storage.sqlite_read import Readers
 from tillit_server.storage.sqlite_shapes import SqliteJournal, SqliteOnce, SqliteRecords, SqliteTickets
-from tillit_server.storage.sqlite_work import Prepared, Preparer
 from tillit_server.storage.turns import Turn
+from tillit_server.storage.work import Prepared, Preparer
 
 _log = logging.getLogger(__name__)
 _EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h

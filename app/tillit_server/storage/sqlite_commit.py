@@ -11,9 +11,10 @@ from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
+from tillit_server.storage.forgetting import KEEP
 from tillit_server.storage.ports import Conflict, Head, Linker
-from tillit_server.storage.sqlite_housekeeping import KEEP, REMOVED, Housekeeper
-from tillit_server.storage.sqlite_work import Prepared, PutRow
+from tillit_server.storage.sqlite_housekeeping import REMOVED, Housekeeper
+from tillit_server.storage.work import Prepared, PutRow
 
 SLOT_SHIFT = 40
 """A journal id is the slot, shifted by so many bits, and the number of the entry in its slot."""

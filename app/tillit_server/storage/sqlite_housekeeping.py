@@ -1,7 +1,6 @@
 """Forgetting ids, tickets and records whose time is over, a few at a time, inside commits that happen anyway.
 
-A clock that jumps must never make a spent id good again (threat D9). So ids are kept well past their time;
-nothing is forgotten until our clock has kept step with the machine's steady one for a while; and what was
+A clock that jumps must never make a spent id good again (threat D9). So `forgetting` says when; and what was
 forgotten is remembered as intervals of `until`: an id that falls into one can no longer be judged, and is
 refused.
 """
@@ -10,17 +9,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
-KEEP = 300.0
-"""Seconds that a spent id, a dead ticket or a record outlives its time."""
+from tillit_server.storage.forgetting import KEEP, Forgetting
 
 REMOVED = (
     "INSERT INTO removed VALUES (?, ?) ON CONFLICT DO UPDATE SET version = max(version, excluded.version)"
 )
 """Keeps the highest version that a record of a kind had when it went."""
 
-_STEP = 0.1
-_JUMP = 5.0
-_TRUST = 300.0
 _ROWS = 32
 _MAX_INTERVALS = 64
 
@@ -32,15 +27,13 @@ class Housekeeper:
 
     def __init__(self, connection: sqlite3.Connection, steady: Callable[[], float] = time.monotonic) -> None:
         self._connection = connection
-        self._steady = steady
-        self._offset: float | None = None
-        self._next = 0.0
+        self._forgetting = Forgetting(steady)
         self._added = 0
 
     def prune(self, now: float, added: int) -> None:
         """Forget a few rows if the clock is to be trusted; `added` rows have just been written."""
         self._added += added
-        if not self._due(now):
+        if not self._forgetting.due(now):
             return
         limit = _ROWS + 2 * self._added
         self._added = 0
@@ -67,18 +60,6 @@ class Housekeeper:
             # The reader of a record that is gone must not overwrite a later one of that name.
             self._connection.executemany(REMOVED, [(kind, version) for _, kind, version in rows])
             self._connection.executemany("DELETE FROM record WHERE rowid = ?", [(row[0],) for row in rows])
-
-    def _due(self, now: float) -> bool:
-        steady = self._steady()
-        offset = now - steady
-        if self._offset is None or abs(offset - self._offset) > _JUMP:
-            self._next = steady + _TRUST
-        # A clock that is slewed drifts within the tolerance, and is followed.
-        self._offset = offset
-        if steady < self._next:
-            return False
-        self._next = steady + _STEP
-        return True
 
     def _remember(self, intervals: Sequence[Interval]) -> None:
         known = self._connection.execute("SELECT low, high FROM pruned ORDER BY low").fetchall()

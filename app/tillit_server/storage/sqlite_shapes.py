@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tillit_server.storage.forgetting import KEEP
 from tillit_server.storage.ports import (
     Claim,
     Conflict,
@@ -18,9 +19,8 @@ from tillit_server.storage.ports import (
     Ticket,
 )
 from tillit_server.storage.sqlite_commit import ONCE, SLOT_SHIFT, asking
-from tillit_server.storage.sqlite_housekeeping import KEEP
 from tillit_server.storage.sqlite_read import Readers
-from tillit_server.storage.sqlite_work import Prepared, Preparer
+from tillit_server.storage.work import Prepared, Preparer
 
 Submit = Callable[[Prepared], None]
 

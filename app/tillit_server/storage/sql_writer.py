@@ -1,0 +1,90 @@
+"""The one connection by which a process writes, and the audit chain that is its own as long as it holds it.
+
+The chain's slot is a lock of the session, so it is free again when the process dies, on whatever host. It is
+for peace only: two processes that write to one slot get in each other's way, but the journal's own key lets
+just one of them have each number, and the other goes on behind it.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.storage.sql_connect import Database, driver, set_deadline, speaking_of_storage
+
+_log = logging.getLogger(__name__)
+_MAX_SLOTS = 1024
+_CLASS = 0x54494C54  # "TILT"
+
+# A commit that may be lost with the next power cut is none, whatever is usual on that server.
+_DURABLE = text(
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+_TAKEN = text(
+    "SELECT CAST(objid AS integer) FROM pg_locks WHERE locktype = 'advisory'"
+    " AND classid = CAST(:class AS oid)"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_TAKE = text("SELECT pg_try_advisory_lock(:class, :slot)")
+
+
+class Writer:
+    """The connection for writing, with the lowest free slot (1, 2, 3 …) or a given one. For one thread."""
+
+    def __init__(self, database: Database, *, slot: int | None = None) -> None:
+        """Connect and take a slot. Raises `StorageUnavailable`."""
+        self._database = database
+        self._held: Connection | None = None
+        self.slot = slot or 0
+        with self.connection(time.monotonic() + database.timeout) as connection:
+            if not self.slot:
+                self.slot = self._lowest_free(connection)
+
+    @contextmanager
+    def connection(self, deadline: float) -> Iterator[Connection]:
+        """The connection, made anew where it was lost. Raises `StorageUnavailable`.
+
+        After any error it is given up, and with it whatever was not committed.
+        """
+        held = self._held
+        if held is not None and driver(held).is_stale():
+            self.close()
+            held = None
+        try:
+            with speaking_of_storage():
+                held = self._held = held or self._connected(deadline)
+                set_deadline(held, deadline)
+                yield held
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the connection and the slot."""
+        held, self._held = self._held, None
+        if held is not None:
+            # What is wrong with it was said when it mattered.
+            with suppress(SQLAlchemyError):
+                held.close()
+
+    def _connected(self, deadline: float) -> Connection:
+        opened = self._database.detached(deadline)
+        opened.execute(_DURABLE)
+        if self.slot and not opened.execute(_TAKE, {"class": _CLASS, "slot": self.slot}).scalar():
+            _log.warning("audit slot %d is shared with another process", self.slot)
+        return opened
+
+    @staticmethod
+    def _lowest_free(connection: Connection) -> int:
+        for _ in range(_MAX_SLOTS):
+            taken = set(connection.execute(_TAKEN, {"class": _CLASS}).scalars())
+            slot = next(number for number in range(1, _MAX_SLOTS + 2) if number not in taken)
+            if slot > _MAX_SLOTS:
+                break
+            if connection.execute(_TAKE, {"class": _CLASS, "slot": slot}).scalar():
+                return slot
+        raise StorageUnavailable("all audit slots are taken")

