@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from tillit.outbound.addresses import Reach, read_networks
 from tillit.protocol.jose import ALGORITHMS
+from tillit_server.issuer.limiting import ADDRESS_LIMITS, CLIENT_LIMITS, limit_faults
 from tillit_server.settings_values import CONVERTERS, faults_of_storage
 
 ENVIRONMENT_PREFIX = "TILLIT_"
@@ -65,6 +66,9 @@ class Settings:
     synthetic_identifiers: bool = False
     jwks_max_age: int = 600
     explain_per_minute: int = 30
+    client_limits: tuple[str, ...] = CLIENT_LIMITS
+    address_limits: tuple[str, ...] = ADDRESS_LIMITS
+    trusted_proxies: tuple[str, ...] = ()
     request_uri_lifetime: int = 300
     interaction_lifetime: int = 1800
     code_lifetime: int = 60
@@ -133,6 +137,8 @@ def load_settings(
         # Many of them run side by side, and whoever stops one by hand does not wait.
         values.setdefault("management_port", 0)
         values.setdefault("drain", 0.0)
+        values.setdefault("client_limits", ())
+        values.setdefault("address_limits", ())
     faults += [f"{name}: needed" for name in ("issuer", "data") if name not in {*values, *given}]
     if faults:
         raise SettingsError(faults)
@@ -217,6 +223,7 @@ def _faults_of(settings: Settings) -> list[str]:
     ]
     if settings.management_port == settings.port:
         faults.append("management_port: another one than port needed")
+    faults += limit_faults(settings.client_limits, settings.address_limits, settings.trusted_proxies)
     if not settings.algorithms:
         faults.append("algorithms: at least one needed")
     if settings.client_key_overlap >= settings.client_key_lifetime:

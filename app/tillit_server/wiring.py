@@ -1,7 +1,7 @@
 """The composition root: from settings to everything built."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,10 @@ from tillit.outbound.guarded import Guarded
 from tillit.protocol.nonces import Nonces
 from tillit_server.audit.chain import ChainLinker, chain_secret
 from tillit_server.audit.checkpoints import CheckpointKeeper
-from tillit_server.audit.events import Event, RingCreated, ServiceStarted, ServiceStopped
+from tillit_server.audit.events import RingCreated, ServiceStarted, ServiceStopped
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
-from tillit_server.audit.rings import SERVICE, ring_event
+from tillit_server.audit.rings import SERVICE, alarm_of, ring_event
 from tillit_server.backends import Backend, open_backend
 from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
@@ -32,6 +32,7 @@ from tillit_server.issuer.clients.seeds import read_seeds
 from tillit_server.issuer.clients.use import KeyUseKeeper
 from tillit_server.issuer.discovery import describe
 from tillit_server.issuer.explain import ExplainLimit
+from tillit_server.issuer.limiting import Addresses, rate_limits
 from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.services import Lifetimes, Services
@@ -54,7 +55,7 @@ from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.watched import WatchedStore
 from tillit_server.web.login import CALLBACK_PATH
-from tillit_server.web.routes import Doors, make_app
+from tillit_server.web.routes import Doors, endpoint_names, make_app
 from tillit_server.web.test_provider.provider import (
     DevelopmentProvider,
     PublicAddress,
@@ -136,7 +137,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             clock,
             Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME),
             settings.algorithms,
-            on_change=_alarm(audit),
+            on_change=alarm_of(audit),
             write=settle_ring,
         )
         closing.callback(signer.close)
@@ -167,6 +168,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             key_sources=key_sources,
             store=store,
             meters=meters,
+            limits=rate_limits(
+                settings.client_limits, settings.address_limits, endpoint_names(settings.path), meters
+            ),
             audit=audit,
             refusals=refusals,
             synthetic_identifiers=settings.synthetic_identifiers,
@@ -223,6 +227,7 @@ def public_app(installation: Installation) -> "WSGIApplication":
             path=settings.path,
             metadata=describe(settings.issuer, services.apis, settings.algorithms),
             max_age=settings.jwks_max_age,
+            addresses=Addresses(settings.trusted_proxies),
             explain_limit=ExplainLimit(settings.explain_per_minute, time.monotonic),
             idps=installation.idps,
             test_provider=installation.test_provider,
@@ -252,17 +257,6 @@ def _open_store(backend: Backend, custody: Custody, clock: Clock) -> tuple[Secre
         key_hash_secret=secrets.current("key_hash").value,
     )
     return secrets, store, bool(made)
-
-
-def _alarm(audit: AuditLog) -> Callable[[str, str, str, int], None]:
-    """Writes down what the signer reports outside a settlement."""
-
-    def on_change(event: str, ident: str, kind: str, at: int) -> None:
-        alarm: Event | None = ring_event(event, ident, kind, at)
-        if alarm is not None and type(alarm).alarm:
-            audit.record(alarm, durable=False)
-
-    return on_change
 
 
 def _make_data_directory(path: Path) -> None:

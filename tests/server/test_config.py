@@ -36,6 +36,17 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "synthetic_identifiers": ("yes", True, True),
     "jwks_max_age": ("300", 300, 300),
     "explain_per_minute": ("7", 7, 7),
+    "client_limits": (
+        "token=5/minute, par=1/second",
+        ["token=5/minute", "par=1/second"],
+        ("token=5/minute", "par=1/second"),
+    ),
+    "address_limits": ("token=5/minute", ["token=5/minute"], ("token=5/minute",)),
+    "trusted_proxies": (
+        "192.0.2.0/24 2001:db8::1",
+        ["192.0.2.0/24", "2001:db8::1"],
+        ("192.0.2.0/24", "2001:db8::1"),
+    ),
     "request_uri_lifetime": ("60", 60, 60),
     "interaction_lifetime": ("600", 600, 600),
     "code_lifetime": ("30", 30, 30),

@@ -28,6 +28,8 @@ CLOSED = {
     "state": {"wanted", "answering"},
     "part": {"store", "keys", "secrets", "audit", "clock"},
     "ring": {"signing", "secrets"},
+    "limit": set(),
+    "what": set(),
     "days": {"0", "1", "7", "14", "30"},
     "alg": {"ES256", "RS256"},
 }

@@ -1,5 +1,7 @@
 """What the signing room reports about its rings, as events of the closed list."""
 
+from collections.abc import Callable
+
 from tillit_server.audit.events import (
     EVENTS,
     Event,
@@ -9,6 +11,7 @@ from tillit_server.audit.events import (
     SignatureRejected,
 )
 from tillit_server.audit.house_events import KeyEvent, SecretEvent
+from tillit_server.audit.log import AuditLog
 
 SERVICE = "service"
 SCHEDULE = "schedule"
@@ -41,3 +44,14 @@ def _alarm(event: type[Event], ident: str, kind: str) -> Event | None:
     if event is RollbackSuspected:
         return RollbackSuspected(expected=int(ident), found=int(kind))
     return None
+
+
+def alarm_of(audit: AuditLog) -> Callable[[str, str, str, int], None]:
+    """Writes down what a signer reports outside a settlement."""
+
+    def on_change(event: str, ident: str, kind: str, at: int) -> None:
+        alarm: Event | None = ring_event(event, ident, kind, at)
+        if alarm is not None and type(alarm).alarm:
+            audit.record(alarm, durable=False)
+
+    return on_change

@@ -34,7 +34,8 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
 
     Every refusal has the same body; the reason is in the detail, for the log (RFC 6749 §5.2).
     Raises ``OAuthError`` ``invalid_client``, and ``invalid_request`` to a client of the legacy profile that
-    sends a secret beside a good assertion; 503 while a client that publishes its keys has none to be had.
+    sends a secret beside a good assertion; 503 while a client that publishes its keys has none to be had;
+    429 to a client that asks too often.
     """
     form = request.form
     basic = None if request.authorization is None else _basic(request.authorization)
@@ -68,7 +69,9 @@ def authenticate_client(request: Request, services: Services, now: float) -> Aut
             reason = "unknown client" if client is None else "the client is disabled"
             raise invalid_client(reason, pointer="client_assertion.iss") from error
         raise
-    return AuthenticatedClient(judged_as, _standing_alone(assertion, basic, judged_as))
+    authenticated = AuthenticatedClient(judged_as, _standing_alone(assertion, basic, judged_as))
+    services.limits.require_client(request.endpoint, judged_as.id)
+    return authenticated
 
 
 def _standing_alone(assertion: Assertion, basic: tuple[str, str] | None, client: Client) -> Assertion:

@@ -54,6 +54,7 @@ def token_for_itself(known: KeyAccess) -> None:
         raise challenged(
             INVALID_TOKEN, f"a DPoP-bound token for {AUDIENCE} needed, got by client_credentials"
         )
+    known.services.limits.require_client(known.request.endpoint, access.client_id)
 
 
 def posted_key(known: KeyAccess) -> PublicKey:

@@ -13,6 +13,7 @@ from tillit_server.issuer.clients.client import ClientRegistry
 from tillit_server.issuer.clients.key_fetching import ClientKeySets
 from tillit_server.issuer.clients.renewal import KeyPolicy
 from tillit_server.issuer.clients.use import KeyUse
+from tillit_server.issuer.limiting import RateLimits
 from tillit_server.metrics import Meters
 from tillit_server.signing.signer import Signer
 from tillit_server.signing.sources import KeySources
@@ -66,6 +67,7 @@ class Services:
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     key_use: KeyUse = field(default_factory=KeyUse)
     meters: Meters = field(default_factory=Meters)
+    limits: RateLimits = field(default_factory=RateLimits)
 
     def url(self, path: str) -> str:
         """The public URL of ``path`` under the issuer."""

@@ -17,6 +17,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.http import HTTP_STATUS_CODES
 
+from tillit.protocol.errors import OAuthError
 from tillit.protocol.metadata import (
     DETAILS_METADATA_PATH,
     IDPS_PATH,
@@ -24,11 +25,13 @@ from tillit.protocol.metadata import (
     OAUTH_PATH,
     OPENID_PATH,
 )
+from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.authorization_server import TokenServer
 from tillit_server.issuer.client_secret import CLIENT_SECRET_PATH
 from tillit_server.issuer.details_metadata import details_metadata
 from tillit_server.issuer.discovery import TOKEN_PATH, available_idps
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
+from tillit_server.issuer.limiting import Addresses
 from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.issuer.login.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
@@ -96,14 +99,38 @@ class Doors:
     explain_limit: ExplainLimit
     idps: IdpRegistry = field(default_factory=IdpRegistry)
     test_provider: DevelopmentProvider | None = None
+    addresses: Addresses = field(default_factory=Addresses)
     monotonic: Callable[[], float] = time.monotonic
 
 
 def make_app(services: Services, doors: Doors) -> "WSGIApplication":
     """The public application: metadata, keys, tokens, explanations."""
-    return token_door(
-        TokenServer(services), services, doors.path + TOKEN_PATH, framework_app(services, doors)
-    )
+    app = token_door(TokenServer(services), services, doors.path + TOKEN_PATH, framework_app(services, doors))
+    return limited_door(services, doors.addresses, app)
+
+
+def limited_door(services: Services, addresses: Addresses, app: "WSGIApplication") -> "WSGIApplication":
+    """``app`` for whoever does not ask too often, as far as addresses tell."""
+
+    def door(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            services.limits.require_address(environ["PATH_INFO"], addresses.of(environ))
+        except OAuthError as error:
+            return _json_answer(answer_error(error, services), environ, start_response)
+        return app(environ, start_response)
+
+    return door
+
+
+def _json_answer(
+    answer: Answer, environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    """``answer`` without the framework."""
+    tell_code(environ, answer)
+    body = orjson.dumps(answer.body)
+    headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), *answer.headers]
+    start_response(f"{answer.status} {HTTP_STATUS_CODES[answer.status]}", headers)
+    return [body]
 
 
 def judged_paths(path: str) -> tuple[str, ...]:
@@ -131,11 +158,7 @@ def token_door(
             answer = token_server.create_token_response(sent)
         except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into an answer)
             answer = answer_error(error, services)
-        tell_code(environ, answer)
-        body = orjson.dumps(answer.body)
-        headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), *answer.headers]
-        start_response(f"{answer.status} {HTTP_STATUS_CODES[answer.status]}", headers)
-        return [body]
+        return _json_answer(answer, environ, start_response)
 
     return door
 

@@ -1,0 +1,257 @@
+"""How often somebody may ask: limits for each client, once it has proven itself, and for each address before.
+
+The library ``limits`` counts, in fixed windows; where it counts is a storage of its own kind. A limiter that
+cannot count lets a request through: it keeps the careless from each other and is no judge. Whatever must be
+sure (single use, the audit) is judged elsewhere, and fails closed.
+"""
+
+import ipaddress
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+from limits import RateLimitItem, parse
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from tillit.protocol.errors import OAuthError
+from tillit_server.metrics import Meters
+
+_log = logging.getLogger("tillit.limits")
+
+LIMITED: Final = "temporarily_unavailable"
+MAX_COUNTED: Final = 100_000
+"""Clients and addresses that one worker counts at a time; the oldest make room."""
+_IPV6_SITE: Final = 64
+
+LIMITED_CLIENTS: Final = frozenset({"token", "par", "introspection", "revocation", "client_secret"})
+"""Endpoints at which a client proves itself; ``explain`` has a limit of its own."""
+LIMITED_ADDRESSES: Final = LIMITED_CLIENTS | {
+    "authorize", "login", "callback", "end_session", "userinfo", "explain", "metadata", "jwks",
+}  # fmt: skip
+
+CLIENT_LIMITS: Final = (
+    "token=60000/minute",
+    "par=6000/minute",
+    "introspection=60000/minute",
+    "client_secret=60/minute",
+)
+ADDRESS_LIMITS: Final = (
+    "token=60000/minute",
+    "par=6000/minute",
+    "authorize=600/minute",
+    "introspection=60000/minute",
+    "explain=600/minute",
+    "client_secret=600/minute",
+)
+"""Defaults, of each worker: what no honest sender reaches, since thousands may sit behind one address."""
+
+Limits = Mapping[str, RateLimitItem]
+
+
+def parse_limits(words: Iterable[str], known: Collection[str]) -> dict[str, RateLimitItem]:
+    """``token=600/minute`` for each endpoint of ``known`` that has a limit. Raises ``ValueError``."""
+    found: dict[str, RateLimitItem] = {}
+    for word in words:
+        endpoint, _, limit = word.partition("=")
+        if endpoint not in known or endpoint in found:
+            raise ValueError(f"{endpoint} is unknown, or given twice")
+        found[endpoint] = parse(limit)
+        if not found[endpoint].amount:
+            raise ValueError(f"{endpoint} could never be asked")
+    return found
+
+
+def limit_faults(client: Iterable[str], address: Iterable[str], trusted: Iterable[str]) -> list[str]:
+    """What is wrong with the settings of these names, a line each."""
+    faults: list[str] = []
+    words = (("client_limits", client, LIMITED_CLIENTS), ("address_limits", address, LIMITED_ADDRESSES))
+    for name, limits, known in words:
+        try:
+            parse_limits(limits, known)
+        except ValueError:
+            faults.append(f"{name}: ENDPOINT=NUMBER/minute needed, of {', '.join(sorted(known))}")
+    try:
+        Addresses(trusted)
+    except ValueError:
+        faults.append("trusted_proxies: IP addresses or networks needed")
+    return faults
+
+
+def rate_limits(
+    client: Iterable[str], address: Iterable[str], names: Mapping[str, str], meters: Meters
+) -> "RateLimits":
+    """The limits that the settings name, counted by this worker."""
+    return RateLimits(
+        parse_limits(client, LIMITED_CLIENTS),
+        parse_limits(address, LIMITED_ADDRESSES),
+        names=names,
+        meters=meters,
+    )
+
+
+class WorkerMemory(Storage):
+    """Counts in this worker alone, of so many keys at most, by a clock that nobody can set.
+
+    The library's own memory keeps every key, and starts a thread to forget some.
+    """
+
+    STORAGE_SCHEME = None
+    base_exceptions = OSError
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._mutex = threading.Lock()
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count, and give how many there are in this window."""
+        now = self._monotonic()
+        with self._mutex:
+            count, until = self._counts.get(key, (0, 0.0))
+            if now >= until:
+                self._counts.pop(key, None)
+                count, until = 0, now + expiry
+            self._counts[key] = (count + amount, until)
+            if len(self._counts) > MAX_COUNTED:
+                self._counts.popitem(last=False)
+            return count + amount
+
+    def get(self, key: str) -> int:
+        """How many there are in this window."""
+        count, until = self._counts.get(key, (0, 0.0))
+        return count if self._monotonic() < until else 0
+
+    def get_expiry(self, key: str) -> float:
+        """When the window ends, by the clock given."""
+        return self._counts.get(key, (0, self._monotonic()))[1]
+
+    def check(self) -> bool:
+        """Memory is always there."""
+        return True
+
+    def reset(self) -> int:
+        """Forget all."""
+        with self._mutex:
+            count = len(self._counts)
+            self._counts.clear()
+            return count
+
+    def clear(self, key: str) -> None:
+        """Forget one."""
+        with self._mutex:
+            self._counts.pop(key, None)
+
+
+class RateLimits:
+    """The limits of an installation.
+
+    ``per_client``, ``per_address``: by the name of an endpoint; ``names``: of paths. ``storage`` counts;
+    ``now`` is the clock by which its windows end.
+    """
+
+    def __init__(
+        self,
+        per_client: Limits = MappingProxyType({}),
+        per_address: Limits = MappingProxyType({}),
+        *,
+        names: Mapping[str, str] = MappingProxyType({}),
+        storage: Storage | None = None,
+        now: Callable[[], float] = time.monotonic,
+        meters: Meters | None = None,
+    ) -> None:
+        self._limits = {"client": dict(per_client), "address": dict(per_address)}
+        self._names = names
+        self._limiter = FixedWindowRateLimiter(storage or WorkerMemory())
+        self._now = now
+        self._meters = meters or Meters()
+        self._away = False
+
+    def require_client(self, url: str, client_id: str) -> None:
+        """Count a request of a client that has proven itself.
+
+        Raises ``OAuthError`` (429, with ``Retry-After``).
+        """
+        if self._limits["client"]:
+            self._take("client", self._names.get(urlsplit(url).path, ""), client_id)
+
+    def require_address(self, path: str, address: str | None) -> None:
+        """Count a request from an address, before anything of it is read. Raises as ``require_client``."""
+        if address is not None and self._limits["address"]:
+            self._take("address", self._names.get(path, ""), address)
+
+    def _take(self, of: str, endpoint: str, who: str) -> None:
+        limit = self._limits[of].get(endpoint)
+        if limit is None:
+            return
+        name = f"{of} {endpoint}"
+        try:
+            if self._limiter.hit(limit, name, who):
+                self._away = False
+                return
+            left = self._limiter.get_window_stats(limit, name, who).reset_time - self._now()
+        except Exception as error:  # noqa: BLE001 (whatever it is: a limiter is no reason to refuse a patient)
+            self._meters.limited(name, "unjudged")
+            if not self._away:
+                self._away = True
+                _log.error("limits cannot be counted, all pass", exc_info=error)
+            return
+        self._meters.limited(name, "refused")
+        wait = str(max(1, min(int(left) + 1, limit.get_expiry())))
+        raise OAuthError(
+            LIMITED, f"too many requests by this {of}", status=429, headers=(("Retry-After", wait),)
+        )
+
+
+class Addresses:
+    """Whose address a request came from: the peer's, or what a proxy that we trust says in its header.
+
+    ``trusted``: networks of proxies, which set ``X-Forwarded-For``. Nothing but limits ever asks for this.
+    """
+
+    def __init__(self, trusted: Iterable[str] = ()) -> None:
+        """Raises ``ValueError`` for what is no network."""
+        self._trusted = tuple(ipaddress.ip_network(network) for network in trusted)
+
+    def of(self, environ: Mapping[str, str]) -> str | None:
+        """The address to count by, or None where there is none that tells anybody from anybody else.
+
+        Read from the right: what stands left of the first that is no proxy's was written by the sender.
+        Without a trusted proxy a peer on loopback is a proxy that was not named: everybody would be one.
+        """
+        peer = _address(environ.get("REMOTE_ADDR", ""))
+        if peer is None or (peer.is_loopback and not self._trusted):
+            return None
+        if not self._trusts(peer):
+            return _site(peer)
+        for text in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+            address = _address(text.strip())
+            if address is None:
+                return None
+            if not self._trusts(address):
+                return _site(address)
+        return None
+
+    def _trusts(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _site(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """Whoever has one IPv6 address has the others of its network too."""
+    if address.version == 4:  # noqa: PLR2004
+        return str(address)
+    return str(ipaddress.ip_network((int(address), _IPV6_SITE), strict=False))
