@@ -140,8 +140,10 @@ class _Drill:
             verifier.absent_until = now + self._random.randrange(self._max_age // 2)
         for _ in range(STEPS // 2):
             self._pace.step(self._random.uniform(1, 2 * self._pace.step_seconds))
-        self._change(self._standby(), None, kill=kill)
+        standby = self._standby()
+        self._change(standby, None, kill=kill)
         self._pace.pass_until(self._scratch.clock() + self._max_age)
+        self._pace.until(lambda: standby["kid"] in self._witness.signed)
         self.done["rotations a day after the last"] += 1
 
     def _at_the_earliest(self, *, kill: bool) -> None:
@@ -152,7 +154,7 @@ class _Drill:
         self._change(standby, at, kill=kill)
         self._pace.pass_until(at - 1)
         self._pace.step(2)
-        self._pace.everybody()
+        self._pace.until(lambda: standby["kid"] in self._witness.signed)
         self.done["rotations at the earliest instant"] += 1
 
     def _change(self, standby: Mapping[str, Any], at: int | None, *, kill: bool) -> None:

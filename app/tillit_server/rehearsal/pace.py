@@ -1,7 +1,7 @@
 """How time passes in a drill: in leaps, but never so that something happens that could not happen in life."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tillit_server.rehearsal.participant import Participant
 from tillit_server.rehearsal.scratch import CannotRehearse, Scratch
@@ -57,6 +57,12 @@ class Pace:
         """Until every client was answered and every verifier has verified, begun and ended since now."""
         self._await_turns(self._clients)
         self._await_turns(self._verifiers)
+
+    def until(self, seen: Callable[[], bool]) -> None:
+        """Until something is seen, while everybody works; whether it ever was is for others to judge."""
+        deadline = time.monotonic() + PATIENCE
+        while not seen() and time.monotonic() < deadline:
+            self.everybody()
 
     def _await_turns(self, who: Sequence[Participant]) -> None:
         # The turn under way may have begun before.

@@ -6,6 +6,8 @@ from abc import abstractmethod
 from tillit_server.rehearsal.scratch import Scratch
 from tillit_server.rehearsal.witnesses import Witness
 
+LAST_TURN = 15.0
+
 
 class Participant(threading.Thread):
     """Takes a turn, rests for ``rest`` seconds, and takes the next. ``turns`` grows with each one ended."""
@@ -40,7 +42,7 @@ class Participant(threading.Thread):
         self._hurry.set()
 
     def stop(self) -> None:
-        """Take no more turns."""
+        """Take no more turns; one that does not end is not waited for."""
         self._over.set()
         self._hurry.set()
-        self.join()
+        self.join(LAST_TURN)

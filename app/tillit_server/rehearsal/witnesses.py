@@ -45,6 +45,12 @@ class Witness:
     _last: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def signed(self) -> set[str]:
+        """The keys that a token was signed with."""
+        with self._lock:
+            return {kid for kid, key in self.keys.items() if key.signatures}
+
     def act(self, name: str) -> None:
         """Say what is going on, so that a gap can be laid to it."""
         with self._lock:
