@@ -33,22 +33,41 @@ KEY_SETS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """The three windows, and how long the change itself took, in seconds."""
+class Window:
+    """What was measured; ``cpu`` of the service and the duration of the ``change`` in seconds."""
 
-    before: Result
-    rotating: Result
-    after: Result
+    result: Result
+    cpu: float
     change: float
 
-    def ratio(self, share: float) -> float:
-        """How much longer ``share`` of the answers took at most, with a rotation among them."""
-        quiet = statistics.mean((self.before.percentile(share), self.after.percentile(share)))
-        return self.rotating.percentile(share) / quiet
+    @property
+    def p99(self) -> float:
+        """Milliseconds."""
+        return self.result.percentile(0.99)
 
-    def noise(self, share: float) -> float:
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Three windows, the second with a rotation."""
+
+    before: Window
+    rotating: Window
+    after: Window
+
+    @property
+    def ratio(self) -> float:
+        """How much longer the slowest hundredth took with a rotation in the window."""
+        return self.rotating.p99 / statistics.mean((self.before.p99, self.after.p99))
+
+    @property
+    def noise(self) -> float:
         """The same between the windows without a rotation."""
-        return self.after.percentile(share) / self.before.percentile(share)
+        return self.after.p99 / self.before.p99
+
+    @property
+    def cpu_ratio(self) -> float:
+        """How much more CPU the service took with a rotation in the window."""
+        return self.rotating.cpu / statistics.mean((self.before.cpu, self.after.cpu))
 
 
 class Bench:
@@ -61,13 +80,14 @@ class Bench:
         self._arguments = arguments
         self._offset = 0
 
-    def window(self, *, rotate: bool = False) -> tuple[Result, float]:
-        """One window, and how long the change in it took."""
+    def window(self, *, rotate: bool = False) -> Window:
+        """One window."""
         self._offset += RENEWED
         write_offset(self._clock, self._offset)
         requests = PATHS["token"].prepare(self.service, self._arguments.requests)
         took: list[float] = []
         timer = threading.Timer(EARLY, lambda: took.append(self._rotated()))
+        cpu = self.service.cpu_seconds()
         if rotate:
             timer.start()
         result = replay(
@@ -78,7 +98,7 @@ class Bench:
         )
         if rotate:
             timer.join()
-        return result, sum(took)
+        return Window(result, self.service.cpu_seconds() - cpu, sum(took))
 
     def _rotated(self) -> float:
         begun = time.perf_counter()
@@ -88,10 +108,7 @@ class Bench:
 
     def round(self) -> Round:
         """Three windows."""
-        before, _ = self.window()
-        rotating, change = self.window(rotate=True)
-        after, _ = self.window()
-        return Round(before, rotating, after, change)
+        return Round(self.window(), self.window(rotate=True), self.window())
 
 
 def write_offset(clock: Path, offset: int) -> None:
@@ -125,17 +142,19 @@ def main() -> None:
 
 
 def _print(rounds: list[Round]) -> None:
-    print("answers/s   p99 ms: before  rotating  after   ratio  noise   change ms")
+    print("answers/s   p99 ms: before  rotating  after   ratio  noise  cpu-ratio  change ms")
     for r in rounds:
         print(
-            f"{r.rotating.per_second:9.0f} {r.before.percentile(0.99):15.1f} {r.rotating.percentile(0.99):9.1f}"
-            f" {r.after.percentile(0.99):6.1f} {r.ratio(0.99):7.2f} {r.noise(0.99):6.2f} {1000 * r.change:11.1f}"
+            f"{r.rotating.result.per_second:9.0f} {r.before.p99:15.1f} {r.rotating.p99:9.1f} {r.after.p99:6.1f}"
+            f" {r.ratio:7.2f} {r.noise:6.2f} {r.cpu_ratio:10.3f} {1000 * r.rotating.change:10.1f}"
         )
-    ratio = statistics.median(r.ratio(0.99) for r in rounds)
-    noise = statistics.median(r.noise(0.99) for r in rounds)
+    ratio, noise, cpu = (
+        statistics.median(getattr(r, n) for r in rounds) for n in ("ratio", "noise", "cpu_ratio")
+    )
     print(
         f"median ratio of p99 with a rotation to p99 without: {ratio:.2f}; between windows without: {noise:.2f}"
     )
+    print(f"median ratio of the service's CPU: {cpu:.3f}")
 
 
 def _print_key_set(service: BenchService, concurrency: int) -> None:
