@@ -44,6 +44,7 @@ def proof(name: str, made: float = START) -> Claim:
         "redis+sentinel://:secret@host:26379/name/x",
         "redis+sentinel://:secret@host:26379/name/0?nonsense=1",
         "redis+sentinel://:secret@[::1/name",
+        "redis://host/0?password_file=/no/such/secret",
         "",
     ],
 )
@@ -113,6 +114,15 @@ def test_s5_a_replica_is_not_asked(lasting: Any, tmp_path: Path) -> None:
             spending.spend([proof("a")])
         with pytest.raises(StorageUnavailable, match="READONLY"):
             spending.seen("proof", "a")
+        spending.close()
+
+
+def test_the_password_may_lie_in_a_file(lasting: Any, tmp_path: Path) -> None:
+    """Settings are shown; the file that they name is not."""
+    (tmp_path / "password").write_text("word\n")
+    with redis_server(requirepass="word") as server:
+        spending = opened(f"{server.url}?password_file={tmp_path / 'password'}", lasting, tmp_path)
+        spending.spend([proof("a")])
         spending.close()
 
 
@@ -205,7 +215,7 @@ def test_an_answer_that_is_no_redis_is_503(lasting: Any, tmp_path: Path) -> None
         spending.close()
 
 
-def test_without_an_acknowledgement_nothing_is_acknowledged(lasting: Any, tmp_path: Path) -> None:
+def test_s3_without_an_acknowledgement_nothing_is_acknowledged(lasting: Any, tmp_path: Path) -> None:
     """A replica that hangs: 503, and the ids stay spent."""
     with redis_pair() as (master, replica):
         spending = opened(master.url, lasting, tmp_path)
@@ -259,7 +269,7 @@ def test_a_fork_shares_no_connection(lasting: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("difference", [-61, 61])
-def test_a_clock_that_is_off_settles_nothing(difference: float, lasting: Any, tmp_path: Path) -> None:
+def test_d9_a_clock_that_is_off_settles_nothing(difference: float, lasting: Any, tmp_path: Path) -> None:
     """G17: a host whose clock differs by a minute from the server's is refused; one within ten seconds is not."""
     clock = Hands(time.time())
     with redis_server() as server:

@@ -117,7 +117,7 @@ LOSSES = [
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
-def test_after_a_loss_only_what_is_new_is_accepted(
+def test_s5_after_a_loss_only_what_is_new_is_accepted(
     loss: Any, server: RedisServer, lasting: Any, opened: Opener, clock: Hands
 ) -> None:
     """Ids made before are refused although the server knows nothing of them, in every worker; new ones pass."""
@@ -227,7 +227,7 @@ def test_workers_agree_on_one_fence(server: RedisServer, opened: Opener, lasting
     assert lasting.records.get(KIND, KEY).version == guards.pop().version
 
 
-def test_the_other_half_of_a_split_cannot_settle(tmp_path: Path, clock: Hands) -> None:
+def test_s3_the_other_half_of_a_split_cannot_settle(tmp_path: Path, clock: Hands) -> None:
     """When a new master has begun its epoch, whatever the old one still spends is not settled."""
     with redis_pair() as (old, new):
         here = HalvedStore(Halves(old.url, tmp_path / "s.sqlite"), clock=clock)
@@ -246,7 +246,7 @@ def test_the_other_half_of_a_split_cannot_settle(tmp_path: Path, clock: Hands) -
         there.close()
 
 
-def test_a_record_that_went_back_raises_the_fence(
+def test_s9_a_record_that_went_back_raises_the_fence(
     server: RedisServer, opened: Opener, lasting: Any, clock: Hands
 ) -> None:
     """If what lasts is restored from a copy, the epochs no longer agree, and a later one begins."""
@@ -295,10 +295,10 @@ def test_without_the_record_nothing_is_spent(server: RedisServer, opened: Opener
     assert not server.client.exists(EPOCH)
 
 
-def test_two_deployments_on_one_server_do_not_meet(
+def test_s9_two_deployments_on_one_server_do_not_meet(
     server: RedisServer, opened: Opener, tmp_path: Path
 ) -> None:
-    """Threat S9: the issuer stands in every key, so the same id is new to each."""
+    """The issuer stands in every key, so the same id is new to each."""
     other_records = open_store(tmp_path / "other.sqlite")
     place = Halves(server.url, tmp_path)
     one, two = opened(), open_spending(place, other_records.records, issuer="https://other.example.test")
@@ -316,7 +316,7 @@ def test_two_deployments_on_one_server_do_not_meet(
 
 
 @pytest.mark.parametrize("until", [START + 120, START - 10_000, 9e15])
-def test_every_key_goes_by_itself(until: float, server: RedisServer, opened: Opener) -> None:
+def test_d9_every_key_outlives_its_id(until: float, server: RedisServer, opened: Opener) -> None:
     """Whatever instant an id brings, its key has a TTL, and one well past the id's time."""
     opened().once.claim("proof", "p", until)
     (key,) = server.client.keys("*:once:*")

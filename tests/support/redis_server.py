@@ -26,14 +26,20 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A server on loopback that lives in `directory`; `options` as in its configuration file."""
+    """A server on loopback that lives in `directory`; `given` as in its configuration file."""
 
-    def __init__(self, directory: Path, port: int = 0, **options: str) -> None:
+    _password: str | None = None
+    _process: subprocess.Popen[bytes] | None = None
+
+    def __init__(self, directory: Path, port: int = 0, **given: str) -> None:
         self.directory = directory
         self.port = port or free_port()
-        self.options = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
-        self.options |= {name.replace("_", "-"): value for name, value in options.items()}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._password = given.get("requirepass")
+        options = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
+        options |= {name.replace("_", "-"): value for name, value in given.items()}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory)]
+        self._command = [BINARY, *place, *words]
         self.start()
 
     @property
@@ -44,7 +50,9 @@ class RedisServer:
     @property
     def client(self) -> Any:
         """For the test itself."""
-        return redis.Redis(port=self.port, protocol=2, socket_timeout=10, decode_responses=True)
+        return redis.Redis(
+            port=self.port, password=self._password, protocol=2, socket_timeout=10, decode_responses=True
+        )
 
     def emptied(self) -> Self:
         """Itself, with nothing in it and nobody following."""
@@ -52,16 +60,14 @@ class RedisServer:
             client.flushall()
         return self
 
-    def start(self, *more: str) -> Self:
+    def start(self) -> Self:
         """Start, and wait until it answers."""
         self.directory.mkdir(exist_ok=True)
         if not os.access(BINARY, os.X_OK):
             Path(BINARY).chmod(0o755)
-        given = [word for name, value in self.options.items() for word in (f"--{name}", value)]
-        command = [BINARY, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         log = (self.directory / "log").open("ab")
         with log:
-            self._process = subprocess.Popen([*command, *given, *more], stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         self.wait()
         return self
 
@@ -100,10 +106,34 @@ class RedisServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
 
-    def follow(self, master: "RedisServer") -> None:
-        """Become a replica, and wait until the copy is complete."""
+    @classmethod
+    def sentinel(cls, directory: Path, port: int, master: int, quorum: int) -> Self:
+        """A Sentinel that watches the master at a port, under the name `service`."""
+        directory.mkdir()
+        file = directory / "sentinel.conf"
+        file.write_text(
+            f"port {port}\nsentinel monitor service 127.0.0.1 {master} {quorum}\n"
+            "sentinel down-after-milliseconds service 500\nsentinel failover-timeout service 3000\n"
+        )
+        made = cls.__new__(cls)
+        made.directory, made.port = directory, port
+        made._command = [BINARY, str(file), "--sentinel"]
+        made.start()
+        return made
+
+    def wait_for(self, true: Any) -> None:
+        """Wait until what a Sentinel says of its master satisfies `true`."""
+
+        def satisfied() -> bool:
+            with self.client as client:
+                return bool(true(client.info("sentinel").get("master0", {})))
+
+        self._until(satisfied)
+
+    def follow(self, master: "RedisServer", *, through: int = 0) -> None:
+        """Become a replica, by way of another port if need be, and wait until the copy is complete."""
         with self.client as client:
-            client.replicaof("127.0.0.1", master.port)
+            client.replicaof("127.0.0.1", through or master.port)
             self._until(lambda: client.info("replication").get("master_link_status") == "up")
         with master.client as client:
             self._until(lambda: client.info("replication").get("connected_slaves", 0) >= 1)

@@ -205,6 +205,17 @@ class ServiceStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayFenceRaised(Event):
+    """The store of single-use ids lost something: whatever was made up to `fence_at` is refused."""
+
+    name: ClassVar[str] = "service.replay_fence.raised"
+    alarm: ClassVar[bool] = True
+    number: int
+    fence_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClockJumped(Event):
     """The clock moved by more than time passed."""
 

@@ -13,9 +13,9 @@ from tillit.protocol.gate import GATE_ALGORITHMS, MAX_ASSERTION_BYTES, read_jws
 from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.families import ACCESS_TOKEN, FAMILY, Family, is_genuine, read_refresh_token
 from tillit_server.issuer.services import Services
-from tillit_server.storage.ports import Claim, Ticket
+from tillit_server.storage.ports import Ticket
 
-REVOKED_TOKEN: Final = "revoked_token"  # noqa: S105 (a space of the store, by jti)
+REVOKED_TOKEN: Final = "revoked_token"  # noqa: S105 (a kind of record, by jti)
 _OF_A_USER: Final = "="  # every sub of a person ends so, and no client id does
 
 
@@ -88,7 +88,7 @@ def require_live(access: AccessToken, services: Services) -> OwnToken:
     for origin in made_from:
         _require_enabled(origin.client_id, services)
     chain = (access.jti, *(origin.jti for origin in made_from))
-    if services.store.first_seen([Claim(REVOKED_TOKEN, jti, 0.0) for jti in chain]) is not None:
+    if any(services.store.records.get(REVOKED_TOKEN, jti) is not None for jti in chain):
         raise Rejected("revoked, or made of what was revoked", "payload.jti")
     family = _living_family(ticket, services) if of_a_user else None
     return OwnToken(access, client, family, made_from)

@@ -29,7 +29,7 @@ from tillit_server.issuer.services import Services
 from tillit_server.issuer.settling import ASSERTION
 from tillit_server.issuer.steps import refused, run
 from tillit_server.issuer.unseen import replayed
-from tillit_server.storage.ports import Claim, Conflict, Put, Settlement, StorageUnavailable
+from tillit_server.storage.ports import Conflict, Put, Settlement, StorageUnavailable
 
 # A clock that jumped ahead by hours, and back, must not bring a token to life again (threat T3).
 REMEMBERED = 86_400
@@ -85,14 +85,14 @@ def revoke(request: Request, services: Services) -> Answer:
 def _settlement_of(known: Revocation) -> Settlement:
     """The assertion is spent whatever comes of it; what is revoked already needs no second entry."""
     found, services, client = known.token_to_revoke, known.services, known.authenticated_client.client
-    claims, entries = known.spends, known.tolerated
+    entries = known.tolerated
     puts: tuple[Put, ...] = ()
-    if isinstance(found, AccessToken) and not services.store.seen(REVOKED_TOKEN, found.jti):
+    if isinstance(found, AccessToken) and services.store.records.get(REVOKED_TOKEN, found.jti) is None:
         event = TokenRevoked(client_id=client.id, jti=found.jti)
-        claims = (*claims, Claim(REVOKED_TOKEN, found.jti, found.expires_at + REMEMBERED))
+        puts = (Put(REVOKED_TOKEN, found.jti, value=True, until=found.expires_at + REMEMBERED),)
         entries = (*entries, services.audit.entry(event))
     elif isinstance(found, OwnRefreshToken) and not found.family.revoked:
         event = TokenRevoked(client_id=client.id, family=found.family.authorized.family)
         puts = (put_family(replace(found.family, revoked=True), expect=found.version),)
         entries = (*entries, services.audit.entry(event))
-    return Settlement(claims=claims, puts=puts, entries=entries)
+    return Settlement(claims=known.spends, puts=puts, entries=entries)

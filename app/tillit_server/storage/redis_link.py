@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
@@ -57,7 +58,7 @@ class Link:
         """Connects to nobody yet. Raises `StorageRefused` for a URL that cannot be used."""
         try:
             self._pool = _pool(url, connections)
-        except (ValueError, RedisError) as error:
+        except (ValueError, OSError, RedisError) as error:
             # The text of the error could hold the password.
             raise StorageRefused(
                 "the URL of the shared store cannot be used",
@@ -175,26 +176,32 @@ def _pool(url: str, connections: int) -> ConnectionPool:
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
     }
-    if scheme not in {"redis+sentinel", "rediss+sentinel"}:
-        return ConnectionPool.from_url(url, max_connections=connections, **settings)
-    return _watched(url, connections, settings)
-
-
-def _watched(url: str, connections: int, settings: dict[str, Any]) -> ConnectionPool:
-    """`redis+sentinel://[user:password@]host:port,…/service[/database][?sentinel_password=…&ssl_ca_certs=…]`."""
     parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    if file := options.pop("password_file", None):
+        settings["password"] = Path(file).read_text("utf-8").strip()
+    if scheme in {"redis+sentinel", "rediss+sentinel"}:
+        return _watched(parts, options, connections, settings)
+    address = url.partition("?")[0]
+    return ConnectionPool.from_url(f"{address}?{urlencode(options)}", max_connections=connections, **settings)
+
+
+def _watched(
+    parts: SplitResult, options: dict[str, str], connections: int, settings: dict[str, Any]
+) -> ConnectionPool:
+    """`redis+sentinel://[user:password@]host:port,…/service[/database][?sentinel_password=…&ssl_ca_certs=…]`."""
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, password = (unquote(part) for part in credentials.partition(":"))
     service, _, database = parts.path.strip("/").partition("/")
     if not service or not hosts:
         raise ValueError("hosts and the name of the service needed")
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     named = [(name, f"sentinel_{name}") for name in ("username", "password")]
     watchers = {name: options.pop(option) for name, option in named if option in options}
     encrypted = {"ssl": True, **options} if parts.scheme.startswith("rediss") else {}
     if options and not encrypted:
         raise ValueError("unknown option")
     addresses = [_address(host) for host in hosts.split(",")]
+    of_redis = settings.pop("password", None) or password or None
     common = {**settings, **encrypted}
     sentinel = Sentinel(addresses, sentinel_kwargs={**common, **watchers})
     return SentinelConnectionPool(
@@ -203,7 +210,7 @@ def _watched(url: str, connections: int, settings: dict[str, Any]) -> Connection
         max_connections=connections,
         db=int(database or 0),
         username=user or None,
-        password=password or None,
+        password=of_redis,
         **common,
     )
 

@@ -18,7 +18,7 @@ from tillit.protocol.id_token import make_id_token
 from tillit.protocol.pkce import check_verifier
 from tillit_server.issuer.development_keys import development_key
 from tillit_server.issuer.login.idps import Idp
-from tillit_server.storage.ports import Conflict, Store
+from tillit_server.storage.ports import Claim, Conflict, Settlement, Store
 
 NAME: Final = "test"
 PATH: Final = "/test-provider"
@@ -217,8 +217,11 @@ class DevelopmentProvider:
             issuer=self.issuer,
             now=self._clock(),
         )
-        if not self._store.once.claim(ASSERTION, assertion.jti, assertion.expires_at):
-            raise invalid_client("the assertion was used before")
+        spent = Claim(ASSERTION, assertion.jti, assertion.expires_at, made=assertion.iat)
+        try:
+            self._store.settle(Settlement(claims=(spent,)))
+        except Conflict as conflict:
+            raise invalid_client("the assertion was used before") from conflict
 
     def _answer(
         self, request: AuthorizationRequest, *, code: str | None = None, error: OAuthError | None = None
