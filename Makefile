@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv browser demo test test-long fuzz serve bench lint format docs clean
+.PHONY: help venv browser hsm demo test test-hsm test-long fuzz serve bench lint format docs clean
 
 ##@ Start here
 demo: $(READY) ## set up, run the main job once on loopback, explain what happened
@@ -38,6 +38,9 @@ bench: $(READY) ## tokens per second, and the ratio to the crypto floor
 test-long: $(READY) ## the full counts, recorded in docs/evidence/
 	$(BIN)/python -m pytest -q -m long
 
+test-hsm: $(READY) ## the tests with a security module; without SoftHSM2 (make hsm) they fail
+	@REQUIRE_SOFTHSM=1 $(BIN)/python -m pytest -q -m "hsm and not long"
+
 fuzz: $(READY) ## ten minutes of coverage-guided fuzzing, counted in docs/evidence/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
 	$(BIN)/python -m tests.fuzz.atheris_campaign --seconds 600
@@ -47,6 +50,9 @@ venv: $(READY) ## the set-up alone
 
 browser: ## Debian's Chromium, which the browser tests need
 	@tests/browser/get_chromium.sh
+
+hsm: ## Debian's SoftHSM2, which the tests with a security module need
+	@tests/support/get_softhsm.sh
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

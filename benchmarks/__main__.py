@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import signing
 from benchmarks.floor import floor_per_second
 from benchmarks.load import Result, replay
 from benchmarks.paths import PATHS
@@ -41,6 +42,9 @@ class Round:
 def main() -> None:
     """Run, print, and leave with 1 when an answer was wrong."""
     arguments = _arguments()
+    if arguments.path == "signing":
+        signing.main(arguments.rounds)
+        return
     print(
         f"machine: {os.cpu_count()} cores; service on core(s) {arguments.cores[: arguments.workers]}, load on {arguments.load_core}"
     )
@@ -105,7 +109,7 @@ def _print(title: str, rounds: list[Round]) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--path", choices=sorted(PATHS), default="token")
+    parser.add_argument("--path", choices=sorted([*PATHS, "signing"]), default="token")
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=16)

@@ -12,6 +12,7 @@ from support.foreign_programs import NOT_HERE
 from support.login import Reception
 from support.postgres import QUICK, Postgres
 from support.service import Service
+from support.softhsm import NO_SOFTHSM
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +78,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             f"{missed} browser tests were NOT RUN: there is no Chromium here. "
             "`make browser` gets Debian's; then run the tests again."
+        )
+    unsigned = sum(NO_SOFTHSM in str(report.longrepr) for report in skipped)
+    if unsigned:
+        terminalreporter.section("hsm", sep="!", red=True, bold=True)
+        terminalreporter.write_line(
+            f"{unsigned} tests with a security module were NOT RUN: there is no SoftHSM2 here. "
+            "`make hsm` gets Debian's; then run the tests again, or `make test-hsm`."
         )
     foreign = sum(NOT_HERE in str(report.longrepr) for report in skipped)
     if foreign:

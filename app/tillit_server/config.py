@@ -6,7 +6,6 @@ Names nobody knows are refused, and every fault is reported at once.
 """
 
 import dataclasses
-import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -19,7 +18,8 @@ from urllib.parse import urlsplit
 from tillit.outbound.addresses import Reach, read_networks
 from tillit.protocol.jose import ALGORITHMS
 from tillit_server.issuer.limiting import ADDRESS_LIMITS, CLIENT_LIMITS, limit_faults
-from tillit_server.settings_values import CONVERTERS, faults_of_storage
+from tillit_server.settings_values import CONVERTERS, faults_of_storage, is_address, is_loopback
+from tillit_server.signing.key_stores import TokenPlace, custody_faults, token_place
 
 ENVIRONMENT_PREFIX = "TILLIT_"
 SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
@@ -59,6 +59,11 @@ class Settings:
     config: Path = SHIPPED_CONFIG
     keys: Path | None = None
     passphrase_file: Path | None = None
+    custody: str = "software"
+    pkcs11_module: Path | None = None
+    pkcs11_label: str = "tillit"
+    pkcs11_pin_file: Path | None = None
+    pkcs11_sessions: int = 4
     clock: Path | None = None
     algorithms: tuple[str, ...] = ("ES256", "RS256")
     nonce_required: bool = True
@@ -97,6 +102,11 @@ class Settings:
     def key_reach(self) -> Reach:
         """How far the service goes to fetch what a client publishes. Raises ``ValueError``."""
         return Reach(read_networks(self.client_key_networks), plain_loopback=self.dev)
+
+    @property
+    def token_place(self) -> TokenPlace | None:
+        """The PKCS#11 token with signing keys, if there is one."""
+        return token_place(self.pkcs11_module, self.pkcs11_label, self.pkcs11_pin_file, self.pkcs11_sessions)
 
     @property
     def path(self) -> str:
@@ -205,6 +215,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "refresh_lifetime": (60, 31_536_000),
     "client_key_lifetime": (86_400, 63_072_000),
     "client_key_overlap": (0, 31_536_000),
+    "pkcs11_sessions": (1, 1_000),
     "storage_timeout": (0.05, 10),
     "storage_connections": (1, 100),
 }
@@ -219,7 +230,7 @@ def _faults_of(settings: Settings) -> list[str]:
     faults += [
         f"{name}: an IP address needed"
         for name in ("host", "management_host")
-        if not _is_address(getattr(settings, name))
+        if not is_address(getattr(settings, name))
     ]
     if settings.management_port == settings.port:
         faults.append("management_port: another one than port needed")
@@ -230,6 +241,7 @@ def _faults_of(settings: Settings) -> list[str]:
         faults.append("client_key_overlap: shorter than client_key_lifetime needed")
     known = {*ALGORITHMS, "RS256"}
     faults += [f"algorithms: {name} is not supported" for name in settings.algorithms if name not in known]
+    faults += custody_faults(settings.custody, settings.pkcs11_module, settings.pkcs11_pin_file)
     if not settings.config.is_dir():
         faults.append("config: no such directory")
     if settings.data.exists() and not settings.data.is_dir():
@@ -245,7 +257,7 @@ def _development_faults(settings: Settings) -> list[str]:
     return [
         f"{name}: development mode listens on a loopback address only"
         for name in ("host", "management_host")
-        if not _is_loopback(getattr(settings, name))
+        if not is_loopback(getattr(settings, name))
     ]
 
 
@@ -271,29 +283,12 @@ def _issuer_faults(settings: Settings) -> list[str]:
         faults.append("issuer: printable ASCII without blanks needed")
     if not host or parts.scheme not in {"http", "https"}:
         faults.append("issuer: an https URL with a host needed")
-    elif parts.scheme == "http" and not (settings.dev and _is_loopback(host)):
+    elif parts.scheme == "http" and not (settings.dev and is_loopback(host)):
         faults.append("issuer: https needed (ATT-3; http only in development mode on loopback)")
-    elif settings.dev and not _is_loopback(host):
+    elif settings.dev and not is_loopback(host):
         faults.append("issuer: development mode refuses a public address")
     if parts.query or parts.fragment or parts.username or "?" in settings.issuer or "#" in settings.issuer:
         faults.append("issuer: no query, fragment or user info (RFC 8414 §2)")
     if settings.issuer.endswith("/"):
         faults.append("issuer: without a final slash")
     return faults
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

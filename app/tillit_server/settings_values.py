@@ -1,5 +1,6 @@
 """What a setting's value may look like: as TOML has it, or as text of the environment or a flag."""
 
+import ipaddress
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,22 @@ def faults_of_storage(url: str | None, shared_url: str | None, *, dev: bool) -> 
     if password is not None or "password=" in parts.query:
         faults.append("storage_url: no password in it; name a file by ?passfile=FILE")
     return faults
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it names this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

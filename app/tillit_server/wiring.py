@@ -39,18 +39,13 @@ from tillit_server.issuer.services import Lifetimes, Services
 from tillit_server.metrics import Meters
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
+from tillit_server.signing.key_stores import open_key_stores
 from tillit_server.signing.live import RingChange
 from tillit_server.signing.renewal import finish
 from tillit_server.signing.secrets import LIVES, Secrets
 from tillit_server.signing.signer import Signer
 from tillit_server.signing.sources import KeySources
-from tillit_server.storage.ports import (
-    Put,
-    Settlement,
-    StorageRefused,
-    StorageUnavailable,
-    Store,
-)
+from tillit_server.storage.ports import Put, Settlement, StorageRefused, StorageUnavailable, Store
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.watched import WatchedStore
@@ -137,6 +132,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             clock,
             Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME),
             settings.algorithms,
+            stores=open_key_stores(custody, settings.custody, settings.token_place),
             on_change=alarm_of(audit),
             write=settle_ring,
         )

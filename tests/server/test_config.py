@@ -13,6 +13,7 @@ PRODUCTION: dict[str, Any] = {
     "data": "/var/lib/tillit",
     "keys": "/etc/tillit/keys",
     "passphrase_file": "/run/tillit/passphrase",
+    "pkcs11_pin_file": "/run/tillit/pin",
 }
 # One value for each setting, as the environment spells it and as the file and the code have it.
 VALUES: dict[str, tuple[str, Any, Any]] = {
@@ -29,6 +30,11 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "config": (str(SHIPPED_CONFIG), str(SHIPPED_CONFIG), SHIPPED_CONFIG),
     "keys": ("/srv/keys", "/srv/keys", Path("/srv/keys")),
     "passphrase_file": ("/srv/passphrase", "/srv/passphrase", Path("/srv/passphrase")),
+    "custody": ("software", "software", "software"),
+    "pkcs11_module": ("/srv/module.so", "/srv/module.so", Path("/srv/module.so")),
+    "pkcs11_label": ("signing", "signing", "signing"),
+    "pkcs11_pin_file": ("/srv/pin", "/srv/pin", Path("/srv/pin")),
+    "pkcs11_sessions": ("2", 2, 2),
     "clock": ("/srv/clock", "/srv/clock", Path("/srv/clock")),
     "algorithms": ("ES256, PS256", ["ES256", "PS256"], ("ES256", "PS256")),
     "nonce_required": ("no", False, False),
@@ -122,6 +128,14 @@ def test_every_fault_is_told_at_once(tmp_path: Path):
         "data: needed",
     }
     assert str(refused.value) == "; ".join(refused.value.faults)
+
+
+def test_a_token_needs_its_module_and_its_pin():
+    """Keys in a token without a module, a module without a PIN, and a custody nobody knows are refused."""
+    bare = {name: value for name, value in PRODUCTION.items() if not name.startswith("pkcs11_")}
+    assert faults(**bare, custody="pkcs11") == ("pkcs11_module: needed where keys are kept in a token",)
+    assert faults(**bare, pkcs11_module="/m.so") == ("pkcs11_pin_file: needed (opens the token)",)
+    assert faults(**bare, custody="hsm") == ("custody: software or pkcs11 needed",)
 
 
 def test_what_contradicts_itself_is_told_at_once_too():

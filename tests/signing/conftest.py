@@ -1,6 +1,6 @@
 """What the tests of the signing room work with: a store in memory, and two clocks that stand still."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,10 @@ from typing import Any
 import orjson
 import pytest
 
+from support.softhsm import SoftHsm, fresh_label, make_softhsm
 from tillit_server.signing.custody import Custody, open_custody
+from tillit_server.signing.key_store import KeyStore
+from tillit_server.signing.key_stores import open_key_stores
 from tillit_server.signing.signer import Signer
 from tillit_server.storage.ports import Conflict, Record, StorageUnavailable
 
@@ -93,3 +96,32 @@ def start_signer(records, custody, clock, ticks):
         )
 
     return start
+
+
+@pytest.fixture(scope="session")
+def token_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
+    """SoftHSM2 with a directory of tokens for this process; skipped, and counted, where there is none."""
+    hsm = make_softhsm(tmp_path_factory.mktemp("softhsm"))
+    with hsm.configured():
+        yield hsm
+
+
+@pytest.fixture
+def hsm(token_directory: SoftHsm) -> SoftHsm:
+    """A token of the test's own."""
+    return token_directory.add_token(fresh_label())
+
+
+@pytest.fixture
+def open_stores(custody) -> Iterator[Callable[..., tuple[KeyStore, ...]]]:
+    """Opens stores as an installation does; with a token, keys are made there."""
+    opened: list[KeyStore] = []
+
+    def open_them(token: SoftHsm | None, **named: Any) -> tuple[KeyStore, ...]:
+        stores = open_key_stores(custody, "pkcs11" if token else "software", token and token.place(**named))
+        opened.extend(stores)
+        return stores
+
+    yield open_them
+    for store in opened:
+        store.close()

@@ -56,6 +56,7 @@ def list_(file: Path | None, data: Path | None, output: str) -> None:
             {
                 "kid": entry.kid,
                 "alg": entry.alg,
+                "custody": entry.custody,
                 "state": "revoked" if entry.revoked_at is not None and entry.revoked_at <= now else state,
                 "announced": shown(entry.announced_at),
                 "signs from": shown(entry.active_from),

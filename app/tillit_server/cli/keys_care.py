@@ -35,6 +35,7 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
     from tillit_server.signing.custody import CustodyError, open_custody
     from tillit_server.signing.doctor import Finding, examine
     from tillit_server.signing.key_life import Policy
+    from tillit_server.signing.key_stores import open_key_stores
     from tillit_server.signing.master_key import NEXT_FILE
     from tillit_server.storage.ports import StorageRefused, StorageUnavailable
 
@@ -43,6 +44,11 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
         custody = open_custody(keys, passphrase_file=passphrase)
     except CustodyError as error:
         yield Finding("BAD", "master key", error.line)
+        return
+    try:
+        stores = open_key_stores(custody, settings.custody, settings.token_place)
+    except CustodyError as error:
+        yield Finding("BAD", "pkcs11 token", error.line)
         return
     yield Finding("ok", "master key", f"{custody.master_id}, closed to others, opens with its passphrase")
     if following := custody.next_id:
@@ -59,6 +65,7 @@ def _examine(settings: "Settings") -> "Iterator[Finding]":
     policy = Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME)
     try:
         with opened_ring(settings, clock) as view:
-            yield from examine(view.records, custody, policy, settings.algorithms, clock())
+            now, algorithms = clock(), settings.algorithms
+            yield from examine(view.records, custody, policy, algorithms, now, stores=stores)
     except (StorageRefused, StorageUnavailable) as error:
         yield Finding("BAD", "database", " ".join(str(error).split()))

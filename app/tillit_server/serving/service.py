@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 import time
+from contextlib import closing
 from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Semaphore
@@ -57,13 +58,14 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop (SIGTERM or SIGINT); SIGHUP replaces the workers one by one.
 
     Everything is built and closed once before the first worker starts, so that a broken set-up stops the
-    start. Raises what ``build`` raises.
+    start; so does a key that cannot sign. Raises what ``build`` raises.
     """
     set_up_logging()
     _limit_resources()
     _require_free_port(settings)
     management = open_management(settings)
-    build(settings).close()
+    with closing(build(settings)) as installation:
+        installation.services.signer.check()
     server = Supervisor(
         "tillit",
         drain=settings.drain,

@@ -1,6 +1,6 @@
 """Looks at everything that keys need, and says in one line each what is in order and what to do where not."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -9,6 +9,7 @@ from tillit_server.signing.envelope import Envelope
 from tillit_server.signing.files import CustodyError
 from tillit_server.signing.key_moves import honest_from, instant, standby_of
 from tillit_server.signing.key_plan import KeyPlan
+from tillit_server.signing.key_store import KeyStore, TokenUnavailable
 from tillit_server.signing.keyring import KeyRing, NoSigningKey, Policy, active_key
 from tillit_server.signing.secrets import SecretPlan
 from tillit_server.storage.ports import Records, StorageUnavailable
@@ -29,10 +30,17 @@ class Finding:
 
 
 def examine(
-    records: Records, custody: Custody, policy: Policy, algorithms: Collection[str], now: float
+    records: Records,
+    custody: Custody,
+    policy: Policy,
+    algorithms: Collection[str],
+    now: float,
+    *,
+    stores: Sequence[KeyStore] = (),
 ) -> Iterator[Finding]:
-    """The findings about both rings, the guard, the clock, and the keys of each enabled algorithm."""
-    plans: tuple[KeyPlan | SecretPlan, ...] = (SecretPlan(custody), KeyPlan(custody, policy, algorithms))
+    """The findings about both rings, the guard, the clock, the keys of each enabled algorithm, the token."""
+    keys = KeyPlan(custody, policy, algorithms, stores)
+    plans: tuple[KeyPlan | SecretPlan, ...] = (SecretPlan(custody), keys)
     for plan in plans:
         opened = _opened(records, custody, plan)
         if isinstance(opened, Finding):
@@ -47,6 +55,8 @@ def examine(
         if plan.name == "signing":
             for alg in sorted(algorithms):
                 yield from _keys(body.ring, alg, policy, now)
+            for store in stores:
+                yield from _outside(store, body.ring)
 
 
 def _opened(
@@ -71,6 +81,28 @@ def _clock(written_at: float, now: float, what: str) -> Finding:
         text = f"{behind:.0f} s behind the host that wrote the {what}: set the clocks before you change keys"
         return Finding("BAD", "clock", text)
     return Finding("ok", "clock", f"{instant(now)}, after the last change of the {what}")
+
+
+def _outside(store: KeyStore, ring: KeyRing) -> Iterator[Finding]:
+    """What a store holds outside the ring, compared with what the ring says it does."""
+    wanted = {e.private: e.kid for e in ring.entries if (e.private or "").startswith(f"{store.scheme}:")}
+    what = f"{store.scheme} token"
+    try:
+        held = store.held()
+    except TokenUnavailable as error:
+        yield Finding("BAD", what, str(error))
+        return
+    if held is None:
+        return
+    for text, kid in wanted.items():
+        if text not in held:
+            yield Finding("BAD", what, f"the private half of {kid} is not in it: keys revoke it --now")
+    for text, label in held.items():
+        if text not in wanted:
+            about = f"{text.partition(':')[2]} ({label}) belongs to no key of this ring"
+            yield Finding("look", what, f"{about}: another installation's, or left by a killed process")
+    if held.keys() == wanted.keys() != set():
+        yield Finding("ok", what, f"logged in; its {len(held)} private keys are those of the ring")
 
 
 def _keys(ring: KeyRing, alg: str, policy: Policy, now: float) -> Iterator[Finding]:

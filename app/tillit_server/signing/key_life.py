@@ -21,9 +21,13 @@ class State(StrEnum):
 LIFE = tuple(State)
 
 
+class NoNewKey(Exception):  # noqa: N818  (says what there is not)
+    """No key can be made now."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key just made: its RFC 7638 ``kid``, its public JWK and the custodian's text for the private half."""
+    """A key just made: its RFC 7638 ``kid``, its public JWK and its store's text for the private half."""
 
     kid: str
     public: Mapping[str, Any]
@@ -31,7 +35,7 @@ class NewKey:
 
 
 MakeKey = Callable[[str], NewKey]
-"""Makes a key for one algorithm."""
+"""Makes a key for one algorithm. Raises ``NoNewKey``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,8 @@ class Entry:
     """One key and the instants (Unix seconds) at which it changes.
 
     ``retire_from`` and ``gone_at`` are unknown (``None``) for the last key of a chain. ``private`` is the
-    custodian's text (``sealed:…``), ``None`` once destroyed; the public half stays as an archive. ``noted``
-    is the last state that was handed to the audit.
+    text of the store that keeps it (``sealed:…``, ``pkcs11:…``), ``None`` once destroyed; the public half
+    stays as an archive. ``noted`` is the last state that was handed to the audit.
     """
 
     kid: str
@@ -81,6 +85,12 @@ class Entry:
     gone_at: int | None = None
     revoked_at: int | None = None
     noted: State | None = None
+
+    @property
+    def custody(self) -> str:
+        """Where its private half is: ``software``, ``pkcs11``, or ``destroyed``."""
+        scheme = "destroyed" if self.private is None else self.private.partition(":")[0]
+        return "software" if scheme == "sealed" else scheme
 
     @property
     def ended_at_once(self) -> bool:

@@ -7,11 +7,12 @@ with one line that says what to do instead.
 
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from tillit_server.signing.keyring import Entry, KeyRing, MakeKey, Policy, State
+from tillit_server.signing.keyring import Entry, KeyRing, MakeKey, NoNewKey, Policy, State
 
 LEAD = 5
 """A move that need not hurry takes effect so many seconds later: by then every process has seen the ring."""
@@ -207,7 +208,7 @@ class _Board:
         self._edit(standby, active_from=at - early)
         self._step("rotated", standby, at)
         if standby.retire_from is None:
-            self._add(standby.alg, max(at + self.policy.rotate_after, self.soonest))
+            self._add_if_possible(standby.alg, max(at + self.policy.rotate_after, self.soonest))
 
     def _replace_announced(self, entry: Entry) -> None:
         """Whoever was to hand over to ``entry`` goes on until another standby may."""
@@ -220,17 +221,23 @@ class _Board:
             self._edit(follower, active_from=at)
             if before:
                 self._end(before[-1], at)
-        elif entry.alg in self.rules.algorithms:
-            self._add(entry.alg, max(entry.active_from, self.soonest))
-        elif before:
+            return
+        if before:
             self._edit(before[-1], retire_from=None, gone_at=None)
+        if entry.alg in self.rules.algorithms:
+            self._add_if_possible(entry.alg, max(entry.active_from, self.soonest))
+
+    def _add_if_possible(self, alg: str, active_from: int) -> None:
+        """An emergency does not wait for a key: the calendar announces one as soon as one can be made."""
+        with suppress(NoNewKey):
+            self._add(alg, active_from)
 
     def _add(self, alg: str, active_from: int) -> None:
         """Announce a new key at the end of its chain; noted here, so that the entry names the operator."""
+        made = self.rules.make_key(alg)
         last = self.ring.last(alg, self.now)
         if last is not None:
             self._end(last, active_from)
-        made = self.rules.make_key(alg)
         entry = Entry(
             made.kid,
             alg,

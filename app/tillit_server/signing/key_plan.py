@@ -47,7 +47,7 @@ class KeyPlan:
 
         ``stores``: the first one makes keys, each opens its own; without any, keys are sealed by ``custody``.
         """
-        self._stores = tuple(stores) or (SealedKeys(custody),)
+        self.stores = tuple(stores) or (SealedKeys(custody),)
         self._custody = custody
         self._policy = policy
         self._algorithms = tuple(dict.fromkeys(algorithms))
@@ -93,15 +93,10 @@ class KeyPlan:
         dead = {entry.kid for entry in ring.entries if entry.private is None} - self._buried
         if lost or dead:
             with suppress(TokenUnavailable):
-                for store in self._stores:
+                for store in self.stores:
                     store.destroy(lost | dead)
                 self._buried |= dead
                 self._spare = {kid: made for kid, made in self._spare.items() if kid not in lost}
-
-    def close(self) -> None:
-        """Let go of the stores."""
-        for store in self._stores:
-            store.close()
 
     def to_json(self, ring: OpenRing) -> Json:
         """The document's body."""
@@ -134,7 +129,7 @@ class KeyPlan:
             if spare.public["alg"] == alg:
                 self._unused.remove(spare)
                 return spare
-        made, key = self._stores[0].make(alg)
+        made, key = self.stores[0].make(alg)
         self._spare[key.kid], self._opened[key.kid] = made, key
         return made
 
@@ -152,7 +147,7 @@ class KeyPlan:
 
     def _store_of(self, text: str, kid: str) -> KeyStore:
         scheme = text.partition(":")[0]
-        for store in self._stores:
+        for store in self.stores:
             if store.scheme == scheme:
                 return store
         raise CustodyError(f"the private key of {kid} is kept in {scheme[:16]}: no setting names it")

@@ -4,18 +4,18 @@ The ring holds a text for each private key. What stands before its colon names t
 keys of several stores live side by side, as they do while an installation moves from one to another.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import SigningKey, generate_key, load_private_der, private_der
 from tillit_server.signing.custody import Custody
 from tillit_server.signing.files import CustodyError
-from tillit_server.signing.key_life import Entry, NewKey
+from tillit_server.signing.key_life import Entry, NewKey, NoNewKey
 from tillit_server.storage.ports import StorageUnavailable
 
 
-class TokenUnavailable(StorageUnavailable):
+class TokenUnavailable(StorageUnavailable, NoNewKey):
     """The security module cannot be used now, so nothing can be signed. HTTP 503."""
 
 
@@ -34,6 +34,12 @@ class KeyStore(Protocol):
 
     def destroy(self, kids: Collection[str]) -> None:
         """Destroy what is left of these keys, where anything is; raises ``TokenUnavailable``."""
+
+    def held(self) -> Mapping[str, str] | None:
+        """What it holds outside the ring: the text in the ring of each key, and the label of the object.
+
+        None where everything lies in the ring. Raises ``TokenUnavailable``.
+        """
 
     def close(self) -> None:
         """Let go of whatever is open."""
@@ -65,6 +71,9 @@ class SealedKeys:
 
     def destroy(self, kids: Collection[str]) -> None:
         """Nothing: what is in the ring no longer is nowhere."""
+
+    def held(self) -> None:
+        """Everything lies in the ring."""
 
     def close(self) -> None:
         """Nothing is open."""

@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tillit_server.signing.key_life import DAY, LIFE, Entry, MakeKey, NewKey, Policy, State
+from tillit_server.signing.key_life import DAY, LIFE, Entry, MakeKey, NewKey, NoNewKey, Policy, State
 
 __all__ = [
     "DAY",
@@ -24,6 +24,7 @@ __all__ = [
     "KeyRing",
     "MakeKey",
     "NewKey",
+    "NoNewKey",
     "NoSigningKey",
     "Policy",
     "State",

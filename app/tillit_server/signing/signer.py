@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tillit.protocol.errors import Rejected
-from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign
-from tillit_server.signing.custody import Custody
+from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign, sign_bytes, verify_bytes
+from tillit_server.signing.custody import Custody, CustodyError
 from tillit_server.signing.key_moves import Move
 from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
 from tillit_server.signing.key_store import KeyStore
@@ -27,6 +27,8 @@ from tillit_server.signing.live import LiveRing, OnChange, RingChange, RingUnava
 from tillit_server.storage.ports import Records
 
 __all__ = ["NoSigningKey", "RingUnavailable", "SelfCheckFailed", "Signer"]
+
+_SELF_TEST = b"tillit: a look at the keys before the start"  # no token: it has no dots
 
 
 class SelfCheckFailed(RuntimeError):  # noqa: N818  (says what happened)
@@ -99,6 +101,17 @@ class Signer:
         ring, now = self._live.last().ring, self._clock()
         return {alg: first_use(ring, alg, now) for alg in sorted(self._algorithms)}
 
+    def check(self) -> None:
+        """Sign something with each key that signs now, for the start of the service.
+
+        Raises as ``sign``, and ``TokenUnavailable``.
+        """
+        for alg, later in self.usable().items():
+            if later is None:
+                key = self._key(alg)
+                if not verify_bytes(_SELF_TEST, sign_bytes(_SELF_TEST, key), key.public, alg):
+                    raise CustodyError(f"the private key of {key.kid} does not belong to its public key")
+
     def jwks(self, now: float) -> dict[str, list[dict[str, Any]]]:
         """The public key set (RFC 7517 section 5) at ``now``. Never fails once the service has started."""
         return {"keys": [public_members(entry.public) for entry in published(self._live.last().ring, now)]}
@@ -159,9 +172,10 @@ class Signer:
         return changes
 
     def close(self) -> None:
-        """Leave nothing open, and no key behind that nobody uses."""
+        """Leave nothing open, and no key behind that nobody will use."""
         self._plan.bury(self._live.last(advance=False).ring)
-        self._plan.close()
+        for store in self._plan.stores:
+            store.close()
 
     def reseal(self, *, operator: str, reason: str) -> None:
         """Write the ring again, sealed with the master key that seals now, with its entry in the audit."""
