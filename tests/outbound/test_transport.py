@@ -3,13 +3,16 @@
 import contextlib
 import gzip
 import socket
+import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
+from support.tls import make_certificate
 from tillit.outbound import Outbound, Request, Response, TransportError, require_safe_url, sender
 from tillit.outbound.transport import freshness
 
@@ -157,6 +160,37 @@ def test_k6_a_drip_ends_in_time_on_kept_connections(origin):
 
     assert failure(out, Request("GET", f"{origin}/drip")) == TransportError.TIMED_OUT
     out.close()
+
+
+def test_k6_a_drip_ends_in_time_after_a_slow_handshake(tmp_path, monkeypatch):
+    """A connection that is only made when the time is over is not used, whatever drips from it."""
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    stopping = threading.Event()
+
+    def serve():
+        with contextlib.suppress(OSError):
+            connection, _ = listening.accept()
+            stopping.wait(0.6)
+            with context.wrap_socket(connection, server_side=True) as tls:
+                tls.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not stopping.wait(0.05):
+                    tls.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"https://localhost:{listening.getsockname()[1]}/"
+        late = ThreadPoolExecutor(1).submit(
+            failure, Outbound(read_seconds=5, total_seconds=0.3), Request("GET", url)
+        )
+        try:
+            assert late.result(20) == TransportError.TIMED_OUT
+        finally:
+            stopping.set()
+            thread.join(10)
 
 
 def test_nobody_listens(outbound):

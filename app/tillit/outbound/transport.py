@@ -144,6 +144,7 @@ class Outbound:
                 content=request.body,
                 follow_redirects=False,
                 timeout=self._read_seconds,
+                extensions={"trace": self._tracing(deadline)},
             ) as answer:
                 refuse_encoded(answer.headers.get("Content-Encoding"))
                 body = read_body(self._in_time(answer.iter_raw(), deadline), request.max_bytes)
@@ -160,9 +161,21 @@ class Outbound:
 
     def _in_time(self, chunks: Iterable[bytes], deadline: float) -> Iterator[bytes]:
         for chunk in chunks:
-            if self._elapsed() > deadline:
-                raise TransportError(TransportError.TIMED_OUT, "the body took too long")
+            self._require_time(deadline)
             yield chunk
+
+    def _tracing(self, deadline: float) -> Callable[[str, object], None]:
+        """Ends what the watchdog could not: a connection that was not made yet when it closed all others."""
+
+        def trace(event: str, _: object) -> None:
+            if event.startswith("http11.send_request_headers"):  # the first moment at which it can be closed
+                self._require_time(deadline)
+
+        return trace
+
+    def _require_time(self, deadline: float) -> None:
+        if self._elapsed() > deadline:
+            raise TransportError(TransportError.TIMED_OUT, "the answer took too long")
 
 
 def refuse_encoded(encoding: str | None) -> None:
