@@ -37,6 +37,7 @@ from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.services import Lifetimes, Services
 from tillit_server.metrics import Meters
+from tillit_server.signing.clocks import Clocks
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
 from tillit_server.signing.key_stores import open_key_stores
@@ -122,7 +123,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             ]
             store.settle(Settlement(puts=(put,), entries=tuple(audit.entry(e) for e in events if e)))
 
-        secrets.use(store.records, write=settle_ring)
+        clocks = Clocks(store.records, clock, time.monotonic, _alarm(audit))
+        secrets.use(store.records, write=settle_ring, may_write=clocks.agree)
         if founded:
             ids = tuple(secrets.current(purpose).id for purpose in LIVES)
             audit.record(RingCreated(purpose="secrets", kids=ids, operator=SERVICE))
@@ -135,6 +137,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             stores=open_key_stores(custody, settings.custody, settings.token_place),
             on_change=alarm_of(audit),
             write=settle_ring,
+            clocks=clocks,
         )
         closing.callback(signer.close)
         finish(custody, store.records)
@@ -198,7 +201,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             key_use, expiry = KeyUseKeeper(services, monotonic=time.monotonic), ExpiryReminder(services)
             closing.callback(key_use.write)
             chores = (refusals.tick, checkpoints.tick, key_sources.tick, key_use.tick, expiry.tick)
-            closing.callback(Housekeeper(chores).close)
+            closing.callback(clocks.leave)
+            closing.callback(Housekeeper((*chores, clocks.tick)).close)
         return Installation(
             settings,
             services,

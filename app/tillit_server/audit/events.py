@@ -28,6 +28,7 @@ from tillit_server.audit.house_events import (
     ClientKeysPublished,
     ClientReplaced,
     ClockJumped,
+    ClocksDiffered,
     KeyActivated,
     KeyAnnounced,
     KeyDestroyed,
@@ -229,6 +230,7 @@ EVENTS: Mapping[str, type[Event]] = {
         ServiceStarted,
         ServiceStopped,
         ClockJumped,
+        ClocksDiffered,
         AuditRead,
         MonthDestroyed,
     )
@@ -248,6 +250,7 @@ __all__ = [
     "ClientKeysPublished",
     "ClientReplaced",
     "ClockJumped",
+    "ClocksDiffered",
     "CodeReused",
     "Event",
     "GlassBroken",

@@ -225,6 +225,15 @@ class ClockJumped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClocksDiffered(Event):
+    """The clocks of two processes differ by so much that neither changes keys."""
+
+    name: ClassVar[str] = "service.clocks.differed"
+    alarm: ClassVar[bool] = True
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRead(Event):
     """Staff read or searched the audit."""
 

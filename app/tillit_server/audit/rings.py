@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tillit_server.audit.events import (
     EVENTS,
+    ClocksDiffered,
     Event,
     KeyRevoked,
     MasterChanged,
@@ -41,6 +42,8 @@ def ring_event(
 def _alarm(event: type[Event], ident: str, kind: str) -> Event | None:
     if event is SignatureRejected:
         return SignatureRejected(kid=ident, alg=kind)
+    if event is ClocksDiffered:
+        return ClocksDiffered(seconds=float(ident))
     if event is RollbackSuspected:
         return RollbackSuspected(expected=int(ident), found=int(kind))
     return None

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from tillit_server.signing.clocks import judge as clocks_differ
 from tillit_server.signing.custody import Custody
 from tillit_server.signing.envelope import Envelope
 from tillit_server.signing.files import CustodyError
@@ -41,6 +42,9 @@ def examine(
     """The findings about both rings, the guard, the clock, the keys of each enabled algorithm, the token."""
     keys = KeyPlan(custody, policy, algorithms, stores)
     plans: tuple[KeyPlan | SecretPlan, ...] = (SecretPlan(custody), keys)
+    if differ := clocks_differ(records, now):
+        text = f"those of two hosts differ by {abs(differ):.0f} s, nobody changes keys: set them"
+        yield Finding("BAD", "clocks", text)
     for plan in plans:
         opened = _opened(records, custody, plan)
         if isinstance(opened, Finding):

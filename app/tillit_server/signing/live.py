@@ -90,10 +90,12 @@ class LiveRing(Generic[T]):
         *,
         on_change: OnChange | None = None,
         write: WriteRing | None = None,
+        may_write: Callable[[], bool] | None = None,
         ticks: Callable[[], float] | None = None,
     ) -> None:
         """Read the ring, or found it if this is the very first start anywhere.
 
+        ``may_write``: whether this process may do by itself what the calendar wants.
         ``ticks`` measures the age of what was read, in seconds (not the service's clock, which may be
         frozen). Raises ``CustodyError``, ``StorageUnavailable``.
         """
@@ -105,6 +107,7 @@ class LiveRing(Generic[T]):
         self._on_change = on_change or (lambda _event, _ident, _kind, _at: None)
         self._write = write or self._put
         self._ticks = ticks or _ticks
+        self._may_write = may_write or (lambda: True)
         self._lock = threading.Lock()
         self._fault = ""
         self._guarded = 0
@@ -124,9 +127,15 @@ class LiveRing(Generic[T]):
         _living.add(self)
 
     def use(
-        self, records: Records, *, on_change: OnChange | None = None, write: WriteRing | None = None
+        self,
+        records: Records,
+        *,
+        on_change: OnChange | None = None,
+        write: WriteRing | None = None,
+        may_write: Callable[[], bool] | None = None,
     ) -> None:
         """Go on with another view of the same store; for the start-up, when the store itself needs a ring."""
+        self._may_write = may_write or self._may_write
         self._records = records
         self._on_change = on_change or self._on_change
         self._write = write or self._write
@@ -249,7 +258,7 @@ class LiveRing(Generic[T]):
         for _ in range(_TRIES):
             now = self._clock()
             ring, changes = self._plan.advance(seen.ring if seen else None, now)
-            if seen is not None and ring is seen.ring:
+            if seen is not None and (ring is seen.ring or not self._may_write()):
                 return seen
             with contextlib.suppress(Conflict):
                 self._replace(seen, ring, changes, now)

@@ -161,10 +161,15 @@ class Secrets:
         )
 
     def use(
-        self, records: Records, *, on_change: OnChange | None = None, write: WriteRing | None = None
+        self,
+        records: Records,
+        *,
+        on_change: OnChange | None = None,
+        write: WriteRing | None = None,
+        may_write: Callable[[], bool] | None = None,
     ) -> None:
         """Go on with the store that these secrets made it possible to open, and with its audit."""
-        self._live.use(records, on_change=on_change, write=write)
+        self._live.use(records, on_change=on_change, write=write, may_write=may_write)
 
     def reseal(self, *, operator: str, reason: str) -> None:
         """Write the ring again, sealed with the master key that seals now, with its entry in the audit."""

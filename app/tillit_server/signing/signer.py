@@ -10,8 +10,9 @@ from typing import Any
 
 from tillit.protocol.errors import Rejected
 from tillit.protocol.jose import PublicKey, SigningKey, is_signed_by, sign, sign_bytes, verify_bytes
+from tillit_server.signing.clocks import Clocks
 from tillit_server.signing.custody import Custody, CustodyError
-from tillit_server.signing.key_moves import Move
+from tillit_server.signing.key_moves import Move, Revoke
 from tillit_server.signing.key_plan import KeyPlan, OpenRing, public_members
 from tillit_server.signing.key_store import KeyStore
 from tillit_server.signing.keyring import (
@@ -57,6 +58,7 @@ class Signer:
         stores: Sequence[KeyStore] = (),
         on_change: OnChange | None = None,
         write: WriteRing | None = None,
+        clocks: Clocks | None = None,
         ticks: Callable[[], float] | None = None,
     ) -> None:
         """Open the key ring, or found it at the very first start. ``stores``: as ``KeyPlan`` has them.
@@ -75,8 +77,10 @@ class Signer:
             clock,
             on_change=on_change,
             write=write,
+            may_write=clocks.agree if clocks else None,
             ticks=ticks,
         )
+        self._clocks = clocks
         # The ring it was chosen from, and per algorithm: the key and the instants between which it signs.
         self._chosen: tuple[OpenRing, dict[str, tuple[float, float, SigningKey]]] = (self._live.last(), {})
 
@@ -163,8 +167,11 @@ class Signer:
     def change(self, move: Move, *, operator: str, reason: str) -> Sequence[RingChange]:
         """Rotate, announce or revoke, by one compare-and-swap with its audit entries; what was done.
 
-        Raises ``IllegalMove``, ``StorageUnavailable``, ``CustodyError``; then nothing was done.
+        Raises ``IllegalMove``, ``StorageUnavailable``, ``CustodyError``; then nothing was done. While the
+        clocks of hosts differ, only a stolen key can be ended.
         """
+        if self._clocks is not None and not (isinstance(move, Revoke) and move.at_once):
+            self._clocks.require()
         changes = self._live.change(
             lambda ring, now: self._plan.change(ring, move, now, operator=operator, reason=reason)
         )
