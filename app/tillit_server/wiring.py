@@ -1,7 +1,6 @@
 """The composition root: from settings to everything built."""
 
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from tillit_server.audit.checkpoints import CheckpointKeeper
 from tillit_server.audit.events import RingCreated, ServiceStarted, ServiceStopped
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
-from tillit_server.audit.rings import SERVICE, alarm_of, ring_event
+from tillit_server.audit.rings import SERVICE, RingRecorder
 from tillit_server.backends import Backend, open_backend
 from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
@@ -41,12 +40,11 @@ from tillit_server.signing.clocks import Clocks
 from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_life import Policy
 from tillit_server.signing.key_stores import open_key_stores
-from tillit_server.signing.live import RingChange
 from tillit_server.signing.renewal import finish
 from tillit_server.signing.secrets import LIVES, Secrets
 from tillit_server.signing.signer import Signer
 from tillit_server.signing.sources import KeySources
-from tillit_server.storage.ports import Put, Settlement, StorageRefused, StorageUnavailable, Store
+from tillit_server.storage.ports import StorageRefused, StorageUnavailable, Store
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.watched import WatchedStore
@@ -114,17 +112,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         closing.callback(bare_store.close)
         store = WatchedStore(bare_store, meters.settled)
         audit = AuditLog(store, clock=clock, pseudonym_secret=secrets.current("pseudonym").value, slot=slot)
-
-        def settle_ring(put: Put, changes: Sequence[RingChange]) -> None:
-            """A ring and the entries that tell of its change, in one act."""
-            events = [
-                ring_event(c.event, c.ident, c.kind, c.at, operator=c.operator, reason=c.reason)
-                for c in changes
-            ]
-            store.settle(Settlement(puts=(put,), entries=tuple(audit.entry(e) for e in events if e)))
-
-        clocks = Clocks(store.records, clock, time.monotonic, _alarm(audit))
-        secrets.use(store.records, write=settle_ring, may_write=clocks.agree)
+        rings = RingRecorder(store, audit)
+        clocks = Clocks(store.records, clock, time.monotonic, rings.alarm)
+        secrets.use(store.records, write=rings.settle, may_write=clocks.agree)
         if founded:
             ids = tuple(secrets.current(purpose).id for purpose in LIVES)
             audit.record(RingCreated(purpose="secrets", kids=ids, operator=SERVICE))
@@ -135,8 +125,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME),
             settings.algorithms,
             stores=open_key_stores(custody, settings.custody, settings.token_place),
-            on_change=alarm_of(audit),
-            write=settle_ring,
+            on_change=rings.alarm,
+            write=rings.settle,
             clocks=clocks,
         )
         closing.callback(signer.close)
