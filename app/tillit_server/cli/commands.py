@@ -5,7 +5,9 @@ import click
 from tillit_server.cli.attest import attest
 from tillit_server.cli.audit import audit
 from tillit_server.cli.clients import clients
+from tillit_server.cli.config import config
 from tillit_server.cli.demo import demo
+from tillit_server.cli.doctor import doctor
 from tillit_server.cli.keys import keys
 from tillit_server.cli.migrate import migrate
 from tillit_server.cli.serve import serve
@@ -18,5 +20,5 @@ def tillit() -> None:
     """Tillit: tokens that say who asks, for which enterprise, and why."""
 
 
-for command in (serve, demo, clients, token, explain, attest, keys, audit, migrate):
+for command in (serve, demo, clients, token, explain, attest, keys, audit, migrate, config, doctor):
     tillit.add_command(command)

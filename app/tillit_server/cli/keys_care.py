@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 @output_option
 def doctor(file: Path | None, data: Path | None, output: str) -> None:
     """Look at everything that keys need. One line each; exit code 1 if something is bad. Changes nothing."""
-    findings = list(_examine(settings_of(file, data)))
+    show_findings(list(examine_keys(settings_of(file, data))), output)
+
+
+def show_findings(findings: "list[Finding]", output: str) -> None:
+    """Tell what was found, and leave with exit code 1 if something is bad."""
     if output == "json":
         print_json([{"verdict": f.verdict, "what": f.what, "text": f.text} for f in findings])
     else:
@@ -28,7 +32,8 @@ def doctor(file: Path | None, data: Path | None, output: str) -> None:
     raise SystemExit(1 if any(finding.verdict == "BAD" for finding in findings) else 0)
 
 
-def _examine(settings: "Settings") -> "Iterator[Finding]":
+def examine_keys(settings: "Settings") -> "Iterator[Finding]":
+    """The findings about keys, and about the store as far as their rings lie in it."""
     from tillit_server.backends import DATABASE, opened_ring
     from tillit_server.clock import make_clock
     from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME
