@@ -4,17 +4,18 @@ A server's library is loaded when the settings name the server, and not before.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from tillit_server.audit.slots import SlotLease
-from tillit_server.config import Settings, SettingsError
-from tillit_server.storage.ports import Linker, StorageRefused, Store
+from tillit_server.config import Settings
+from tillit_server.storage.ports import Linker, Records, StorageRefused, StorageUnavailable, Store
 from tillit_server.storage.ring import OpenRecords, RingStore
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.shared import SharedStore, ShortLived
+from tillit_server.storage.shared import EmbeddedSpending, SharedStore
+from tillit_server.storage.spending import Spending
 from tillit_server.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ OnCommit = Callable[[float], None]
 class OpenStore(Protocol):
     """Opens an installation's store with its secrets. Raises `StorageRefused`, `StorageUnavailable`."""
 
-    def __call__(self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes) -> Store:
-        """The store, its caller's to close."""
+    def __call__(self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, fresh: bool) -> Store:
+        """The store, its caller's to close. ``fresh``: of this installation nothing was ever spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def open_backend(
             settings,
             database,
             clock,
-            open_short_lived=_short_lived(settings, place),
+            open_spending=_spending(settings, clock, place),
             on_commit=on_commit,
             closing=closing,
         )
@@ -74,7 +75,12 @@ def open_backend(
         )
     slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
     embedded = partial(place, on_commit=on_commit)
-    return Backend(slot, embedded, embedded)
+
+    def open_store(*, sealer: Sealer, linker: Linker, key_hash_secret: bytes, fresh: bool) -> Store:
+        del fresh  # what was spent and what lasts are in one file
+        return embedded(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret)
+
+    return Backend(slot, open_store, embedded)
 
 
 @contextmanager
@@ -96,14 +102,47 @@ def opened_database(settings: Settings, url: str) -> "Iterator[Database]":
         database.close()
 
 
-class _OpenShortLived(Protocol):
-    def __call__(self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes) -> ShortLived: ...
+class _OpenSpending(Protocol):
+    def __call__(
+        self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, records: Records, fresh: bool
+    ) -> Spending: ...
 
 
-def _short_lived(settings: Settings, embedded: OpenStore) -> _OpenShortLived:
-    if settings.storage_shared_url in {None, "embedded"}:
-        return embedded
-    raise SettingsError(["storage_shared_url: this release knows no such server"])
+def _spending(settings: Settings, clock: Clock, place: "partial[SqliteStore]") -> _OpenSpending:
+    """How to open what is short-lived: a server's, or that in this host's own file."""
+    url = settings.storage_shared_url
+    if url and url != "embedded":
+        from tillit_server.storage.redis import RedisSpending
+
+        def on_redis(
+            *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, records: Records, fresh: bool
+        ) -> Spending:
+            del linker  # there is no journal
+            spending = RedisSpending(
+                url,
+                clock=clock,
+                issuer=settings.issuer,
+                sealer=sealer,
+                key_hash_secret=key_hash_secret,
+                records=records,
+                fresh=fresh,
+                checked_clock=settings.clock is None,
+            )
+            if fresh:
+                # Later nobody will know that there is nothing yet that could have been lost.
+                with suppress(StorageUnavailable):
+                    spending.ping()
+            return spending
+
+        return on_redis
+
+    def embedded(
+        *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, records: Records, fresh: bool
+    ) -> Spending:
+        del records, fresh  # a file is lost with its records or not at all
+        return EmbeddedSpending(place(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret))
+
+    return embedded
 
 
 def _on_postgresql(
@@ -111,7 +150,7 @@ def _on_postgresql(
     database: "Database",
     clock: Clock,
     *,
-    open_short_lived: _OpenShortLived,
+    open_spending: _OpenSpending,
     on_commit: OnCommit,
     closing: ExitStack,
 ) -> Backend:
@@ -126,9 +165,19 @@ def _on_postgresql(
     closing.callback(writer.close)
     open_lasting = partial(SqlStore, database, writer, clock=clock, on_commit=on_commit)
 
-    def open_store(*, sealer: Sealer, linker: Linker, key_hash_secret: bytes) -> Store:
-        short_lived = open_short_lived(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret)
+    def open_store(*, sealer: Sealer, linker: Linker, key_hash_secret: bytes, fresh: bool) -> Store:
         lasting = open_lasting(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret)
-        return SharedStore(short_lived, lasting)
+        try:
+            spending = open_spending(
+                sealer=sealer,
+                linker=linker,
+                key_hash_secret=key_hash_secret,
+                records=lasting.records,
+                fresh=fresh,
+            )
+        except BaseException:
+            lasting.close()
+            raise
+        return SharedStore(spending, lasting)
 
     return Backend(writer.slot, open_store, open_lasting)

@@ -245,6 +245,7 @@ def _open_store(backend: Backend, custody: Custody, clock: Clock) -> tuple[Secre
         sealer=Sealer(lambda: SealingKeys(*secrets.sealing())),
         linker=ChainLinker(chain_secret(secrets.current("audit_hash").value), backend.slot),
         key_hash_secret=secrets.current("key_hash").value,
+        fresh=bool(made),
     )
     return secrets, store, bool(made)
 

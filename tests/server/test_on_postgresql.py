@@ -1,9 +1,12 @@
-"""A service whose records and audit are on a PostgreSQL server, on one host and on two."""
+"""A service of two hosts: what lasts is on a PostgreSQL server, what is short-lived on a Redis server."""
 
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +15,17 @@ import pytest
 from support.backstage import Backstage, SwiftEhr, eventually
 from support.ehr import Answer
 from support.postgres import Postgres
+from support.redis_server import redis_server
 from support.service import Service, http_json, run_cli
 
 ANSWER_SECONDS = 1.0
 JWKS = "/.well-known/openid-configuration/jwks"
 
 
-def settings_file(path: Path, url: str) -> Path:
-    """Settings of a development installation on a database."""
-    path.write_text(f'dev = true\nstorage_url = "{url}"\n', encoding="utf-8")
+def settings_file(path: Path, url: str, shared_url: str) -> Path:
+    """Settings of a development installation on a database and a Redis server."""
+    lines = ("dev = true", f'storage_url = "{url}"', f'storage_shared_url = "{shared_url}"')
+    path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
@@ -46,9 +51,11 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     """Both hosts up, and a database server of this file's own, that writes to disk as one should."""
     home = tmp_path_factory.mktemp("hosts")
     server = Postgres()
-    try:
+    with ExitStack() as stack:
+        stack.callback(server.close)
         server.start()
-        settings = settings_file(home / "tillit.toml", server.migrated_database())
+        shared = stack.enter_context(redis_server()).url
+        settings = settings_file(home / "tillit.toml", server.migrated_database(), shared)
         options = ("--config", str(settings))
         with Service(home / "first", arguments=options) as first:
             second = Service(home / "second", workers=1, arguments=(*options, "--issuer", first.issuer))
@@ -57,8 +64,6 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
                 backstage = Backstage(first, settings)
                 yield Hosts(server, settings, first, second, backstage)
                 backstage.close()
-    finally:
-        server.close()
 
 
 def test_tokens_are_issued_and_the_audit_is_whole(hosts: Hosts):
@@ -83,6 +88,24 @@ def test_hosts_share_keys_and_clients(hosts: Hosts):
     hosts.backstage.set_disabled(ehr.client_id, disabled=True)
 
     assert eventually(lambda: hosts.elsewhere(ehr).error == "invalid_client")
+
+
+def test_one_assertion_is_good_at_one_host_once(hosts: Hosts):
+    """The same request sent to both hosts at the same moment, many times over: exactly one token each time."""
+    ehr = hosts.backstage.client()
+    requests = [(ehr.form(), ehr.proof()) for _ in range(5)]
+    for form, proof in requests:
+        start = threading.Barrier(8)
+
+        def send(origin: str, form=form, proof=proof, start=start) -> int:
+            start.wait()
+            return ehr.send(form, proof, url=origin + "/connect/token").status
+
+        with ThreadPoolExecutor(8) as crowd:
+            statuses = list(crowd.map(send, [hosts.first.origin, hosts.second.origin] * 4))
+        assert statuses.count(200) == 1
+        assert set(statuses) <= {200, 400, 401}
+    assert len(hosts.backstage.entries("issuer.token.issued", client_id=ehr.client_id)) == len(requests)
 
 
 def stopped(server: Postgres, how: signal.Signals) -> Callable[[], None]:
@@ -130,7 +153,7 @@ def test_without_the_database_no_token_and_keys_all_the_same(hosts: Hosts, fault
 
 def test_a_database_without_our_schema_is_not_started_on(hosts: Hosts, tmp_path: Path):
     """One line that names the command; after the command, it starts."""
-    settings = settings_file(tmp_path / "tillit.toml", hosts.postgres.new_database())
+    settings = settings_file(tmp_path / "tillit.toml", hosts.postgres.new_database(), "embedded")
     where = ("--config", str(settings), "--data", str(tmp_path / "data"))
     refused = run_cli("clients", "list", *where, check=False)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)

@@ -24,7 +24,7 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-BACKENDS = ("sqlite", "redis", "postgresql")
+BACKENDS = ("sqlite", "redis", "postgresql", "servers")
 
 
 @pytest.fixture(params=[f"{name}-{sealing}" for name in BACKENDS for sealing in ("sealed", "plain")])
@@ -36,6 +36,9 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path, clock: Hands) -> Iter
         place = Halves(request.getfixturevalue("redis").emptied().url, place)
     elif backend == "postgresql":
         place = Servers(request.getfixturevalue("postgres").emptied_database(), place)
+    elif backend == "servers":
+        redis = request.getfixturevalue("redis").emptied()
+        place = Servers(request.getfixturevalue("postgres").emptied_database(), redis.url)
     with opening(place, clock=clock, sealed=sealing == "sealed") as open_one:
         yield open_one
 

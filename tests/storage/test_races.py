@@ -54,14 +54,15 @@ def check(place: Place, kind: str, rounds: int, *, sealed: bool) -> None:
     assert report.entries == rounds
 
 
-@pytest.fixture(params=["sqlite", "redis", "postgresql"])
+@pytest.fixture(params=["sqlite", "redis", "servers"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """Where the racers meet."""
     path = tmp_path / "store.sqlite"
     if request.param == "redis":
         return Halves(request.getfixturevalue("redis").emptied().url, path)
-    if request.param == "postgresql":
-        return Servers(request.getfixturevalue("postgres").emptied_database(), path)
+    if request.param == "servers":
+        redis = request.getfixturevalue("redis").emptied()
+        return Servers(request.getfixturevalue("postgres").emptied_database(), redis.url)
     return path
 
 
@@ -82,7 +83,7 @@ def test_exactly_one_wins_ten_thousand_times(place: Place, kind: str) -> None:
     check(place, kind, rounds, sealed=True)
     counts = {
         "kind": kind,
-        "store": {Halves: "Redis", Servers: "PostgreSQL"}.get(type(place), "SQLite"),
+        "store": {Halves: "Redis", Servers: "Redis and PostgreSQL"}.get(type(place), "SQLite"),
         "rounds": rounds,
         "processes": PROCESS_COUNT,
         "threads": THREADS,

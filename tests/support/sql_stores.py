@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from support.redis_stores import ISSUER
 from support.stores import Servers, linker
-from tillit_server.storage.shared import SharedStore
+from tillit_server.storage.redis import RedisSpending
+from tillit_server.storage.shared import EmbeddedSpending, SharedStore
 from tillit_server.storage.sql import SqlStore
 from tillit_server.storage.sql_connect import Database
 from tillit_server.storage.sql_writer import Writer
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 class OwnStore(SharedStore):
     """A store with connections of its own, which go with it."""
 
-    def __init__(self, short_lived: Any, lasting: SqlStore, database: Database, writer: Writer) -> None:
-        super().__init__(short_lived, lasting)
+    def __init__(self, spending: Any, lasting: SqlStore, database: Database, writer: Writer) -> None:
+        super().__init__(spending, lasting)
         self.lasting, self.database, self.writer = lasting, database, writer
 
     def close(self) -> None:
@@ -31,6 +33,17 @@ def open_shared(place: Servers, make: "partial[Any]", slot: int | None, timeout:
     database = Database(place.url, timeout=timeout)
     writer = Writer(database, slot=slot)
     chain = linker(writer.slot)
-    short_lived = make(place.short_lived, linker=chain, timeout=timeout)
     options = {name: value for name, value in make.keywords.items() if name != "on_fatal"}
-    return OwnStore(short_lived, SqlStore(database, writer, linker=chain, **options), database, writer)
+    lasting = SqlStore(database, writer, linker=chain, **options)
+    if isinstance(place.short_lived, str):
+        spending: Any = RedisSpending(
+            place.short_lived,
+            issuer=ISSUER,
+            records=lasting.records,
+            fresh=True,
+            checked_clock=False,
+            **options,
+        )
+    else:
+        spending = EmbeddedSpending(make(place.short_lived, linker=chain, timeout=timeout))
+    return OwnStore(spending, lasting, database, writer)

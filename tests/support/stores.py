@@ -80,10 +80,10 @@ class Halves:
 
 @dataclass(frozen=True)
 class Servers:
-    """What lasts, on a PostgreSQL server; what is short-lived, in an embedded file."""
+    """What lasts, on a PostgreSQL server; what is short-lived, on a Redis server or in an embedded file."""
 
     url: str
-    short_lived: Path
+    short_lived: str | Path
 
 
 Place = Path | Halves | Servers

@@ -9,39 +9,16 @@ from typing import Protocol
 
 from tillit_server.storage.ports import (
     Claim,
+    Issue,
     Journal,
     Once,
     Records,
+    Redemption,
     Settlement,
+    Store,
     Tickets,
 )
-
-
-class ShortLived(Protocol):
-    """Single-use ids and tickets; every `Store` is one too. `ports.Store` has the promises."""
-
-    @property
-    def once(self) -> Once:
-        """Single-use ids."""
-
-    @property
-    def tickets(self) -> Tickets:
-        """One redeemer each."""
-
-    def settle(self, settlement: Settlement) -> None:
-        """Spend, redeem and issue all of it or nothing. Raises `Conflict`, `StorageUnavailable`."""
-
-    def seen(self, space: str, key: str) -> bool:
-        """Whether an id is spent, as far as a look can tell. Raises `StorageUnavailable`."""
-
-    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
-        """The first of several ids that is spent. Raises `StorageUnavailable`."""
-
-    def ping(self) -> None:
-        """Read something. Raises `StorageUnavailable`."""
-
-    def close(self) -> None:
-        """Let go."""
+from tillit_server.storage.spending import Guard, GuardMoved, Spending
 
 
 class Lasting(Protocol):
@@ -55,10 +32,11 @@ class Lasting(Protocol):
     def journal(self) -> Journal:
         """The audit."""
 
-    def prepare(self, settlement: Settlement, *, durable: bool = True) -> Callable[[], None]:
-        """Make its puts and entries ready; what is returned writes them all, or raises as `Store.settle`.
+    def prepare(self, settlement: Settlement, *, durable: bool = True) -> Callable[[Guard | None], None]:
+        """Make its puts and entries ready; what is returned writes them all in one transaction.
 
-        Raises `TypeError` or `ValueError` for what can never be written.
+        That raises as `Store.settle`, and `GuardMoved` if the guard does not hold in it. Raises `TypeError`
+        or `ValueError` for what can never be written.
         """
 
     def ping(self) -> None:
@@ -71,35 +49,40 @@ class Lasting(Protocol):
 class SharedStore:
     """A `ports.Store` of two parts. Unlike in one of one part, a conflict of a put leaves ids spent."""
 
-    def __init__(self, short_lived: ShortLived, lasting: Lasting) -> None:
-        self._short_lived = short_lived
+    def __init__(self, spending: Spending, lasting: Lasting) -> None:
+        self.spending = spending
         self._lasting = lasting
-        self.once: Once = short_lived.once
-        self.tickets: Tickets = short_lived.tickets
+        self.once: Once = spending.once
+        self.tickets: Tickets = spending.tickets
         self.records: Records = lasting.records
         self.journal: Journal = lasting.journal
 
     def settle(self, settlement: Settlement, *, durable: bool = True) -> None:
         """Spend, then write; `ports.Store` has the promise, and the class says what is different."""
-        spending = Settlement(settlement.claims, settlement.redemptions, settlement.issues)
-        alone = not (spending.claims or spending.redemptions or spending.issues)
-        write = self._lasting.prepare(settlement, durable=durable or not alone)
-        if not alone:
-            self._short_lived.settle(spending)
-        if settlement.puts or settlement.entries:
-            write()
+        spends = bool(settlement.claims or settlement.redemptions or settlement.issues)
+        write = self._lasting.prepare(settlement, durable=durable or spends)
+        guard = None
+        if spends:
+            guard = self.spending.spend(settlement.claims, settlement.redemptions, settlement.issues)
+        if guard is None and not (settlement.puts or settlement.entries):
+            return
+        try:
+            write(guard)
+        except GuardMoved:
+            self.spending.moved()
+            raise
 
     def seen(self, space: str, key: str) -> bool:
         """A look, not a judgement: True when the id is already spent."""
-        return self._short_lived.seen(space, key)
+        return self.spending.seen(space, key)
 
     def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
         """One look for several ids: the first of them that is already spent."""
-        return self._short_lived.first_seen(claims)
+        return self.spending.first_seen(claims)
 
     def ping(self) -> None:
         """Read something on both. Raises `StorageUnavailable`."""
-        self._short_lived.ping()
+        self.spending.ping()
         self._lasting.ping()
 
     def close(self) -> None:
@@ -107,4 +90,27 @@ class SharedStore:
         try:
             self._lasting.close()
         finally:
-            self._short_lived.close()
+            self.spending.close()
+
+
+class EmbeddedSpending:
+    """`spending.Spending` by the embedded store of one host, which nobody can take over."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.once: Once = store.once
+        self.tickets: Tickets = store.tickets
+        self.seen, self.first_seen = store.seen, store.first_seen
+        self.ping, self.close = store.ping, store.close
+
+    def spend(
+        self,
+        claims: Sequence[Claim] = (),
+        redemptions: Sequence[Redemption] = (),
+        issues: Sequence[Issue] = (),
+    ) -> None:
+        """Do all of it or nothing. Raises `Conflict`, `StorageUnavailable`."""
+        self._store.settle(Settlement(claims, redemptions, issues))
+
+    def moved(self) -> None:
+        """Never: there is no other."""

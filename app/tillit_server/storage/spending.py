@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tillit_server.storage.ports import Claim, Issue, Once, Redemption, Tickets
+from tillit_server.storage.ports import Claim, Issue, Once, Redemption, StorageUnavailable, Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,10 @@ class Guard:
     kind: str
     key: str
     version: int
+
+
+class GuardMoved(StorageUnavailable):
+    """The guard did not hold: nothing was written, and what was spent under it counts for nothing."""
 
 
 class Spending(Protocol):

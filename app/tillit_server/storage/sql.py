@@ -10,6 +10,7 @@ from tillit_server.storage.forgetting import KEEP, Forgetting
 from tillit_server.storage.group_commit import GroupCommit
 from tillit_server.storage.ports import Journal, Linker, Records, Settlement, StorageUnavailable
 from tillit_server.storage.sealing import Sealer
+from tillit_server.storage.spending import Guard
 from tillit_server.storage.sql_commit import SqlCommitter
 from tillit_server.storage.sql_connect import Database
 from tillit_server.storage.sql_shapes import SqlJournal, SqlRecords
@@ -61,15 +62,13 @@ class SqlStore:
         self.records: Records = SqlRecords(self._group.submit, self._preparer, database, clock)
         self.journal: Journal = SqlJournal(self._group.submit, self._preparer, database)
 
-    def prepare(self, settlement: Settlement, *, durable: bool = True) -> Callable[[], None]:
-        """Do all that needs no server; what is returned does the rest, and raises as `Store.settle`.
-
-        Of the settlement only puts and entries are looked at.
-        """
+    def prepare(self, settlement: Settlement, *, durable: bool = True) -> Callable[[Guard | None], None]:
+        """Do all that needs no server; `shared.Lasting` has the promise."""
         work = self._preparer.prepare(Settlement(puts=settlement.puts, entries=settlement.entries))
 
-        def write() -> None:
-            if durable or work.puts or not self._group.post(work):
+        def write(guard: Guard | None) -> None:
+            work.guard = guard
+            if durable or work.puts or guard or not self._group.post(work):
                 self._group.submit(work)
 
         return write

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from tillit_server.storage.ports import Conflict, Head, Linker, StorageUnavailable
+from tillit_server.storage.spending import Guard, GuardMoved
 from tillit_server.storage.sql_writer import Writer
 from tillit_server.storage.work import EntryRow, Prepared, PutRow
 
@@ -43,13 +44,20 @@ _REMOVED = text(
     " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:versions AS bigint[]))"
     " ON CONFLICT (kind) DO UPDATE SET version = greatest(removed.version, excluded.version)"
 )
+# A guard is held by a lock on its row until the commit: who moves it comes before us, and is seen, or after.
+_HELD = text("SELECT version FROM record WHERE kind = :guard AND key = :guarded FOR SHARE")
 _ENTER = text(
-    "WITH entered AS (INSERT INTO journal (slot, seq, public, sealed, link) SELECT :slot, * FROM"
+    "WITH held AS (SELECT FROM record WHERE kind = CAST(:guard AS text) AND key = :guarded"
+    " AND version = :expected FOR SHARE),"
+    " sound AS (SELECT CAST(:guard AS text) IS NULL OR EXISTS (SELECT FROM held) AS so),"
+    " entered AS (INSERT INTO journal (slot, seq, public, sealed, link) SELECT :slot, entry.* FROM"
     " unnest(CAST(:seqs AS bigint[]), CAST(:publics AS bytea[]), CAST(:sealed AS bytea[]),"
-    " CAST(:links AS bytea[])))"
-    " INSERT INTO label (period, label, slot, seq) SELECT period, label, :slot, seq FROM"
+    " CAST(:links AS bytea[])) AS entry, sound WHERE sound.so),"
+    " named AS (INSERT INTO label (period, label, slot, seq)"
+    " SELECT named.period, named.label, :slot, named.seq FROM"
     " unnest(CAST(:periods AS text[]), CAST(:labels AS bytea[]), CAST(:labelled AS bigint[]))"
-    " AS named (period, label, seq) ON CONFLICT DO NOTHING"
+    " AS named (period, label, seq), sound WHERE sound.so ON CONFLICT DO NOTHING)"
+    " SELECT sound.so FROM sound"
 )
 _FORGET = text(
     "DELETE FROM label WHERE ctid = ANY(ARRAY(SELECT ctid FROM label WHERE period = :period LIMIT :rows))"
@@ -72,6 +80,7 @@ class _State:
         self.removed: dict[str, int] = {}
         self.written: dict[Name, PutRow] = {}
         self.gone: dict[str, int] = {}
+        self.held: set[Guard] = set()
         self.entries: list[tuple[int, EntryRow, bytes]] = []
 
 
@@ -90,37 +99,47 @@ class SqlCommitter:
         Sets `outcome` of settlements in conflict. Raises `StorageUnavailable` for the batch as a whole, of
         which then nobody knows whether it was written.
         """
+        one_by_one = False
         for _ in range(_TRIES):
             # Read again after anything but a success: nobody but the database knows then.
             known, self._head = self._head, None
             try:
                 with self._writer.connection(deadline) as connection:
-                    self._head = self._settle(connection, batch, known)
+                    self._head = self._settle(connection, batch, known, one_by_one=one_by_one)
             except IntegrityError:
                 # Another process has written to our chain. Nothing of ours is there; we go on behind it.
                 if time.monotonic() > deadline:
                     break
             else:
-                return
+                if self._head is not None:
+                    return
+                one_by_one = True
         raise StorageUnavailable("another process writes to our audit chain")
 
-    def _settle(self, connection: Connection, batch: Sequence[Prepared], known: Head | None) -> Head:
+    def _settle(
+        self, connection: Connection, batch: Sequence[Prepared], known: Head | None, *, one_by_one: bool
+    ) -> Head | None:
+        """The new head; None if a guard of many did not hold, and nothing was done."""
         state = _State(known or self._read_head(connection))
-        alone = not any(work.puts or work.forget is not None for work in batch)
+        guards = {work.guard for work in batch if work.guard is not None}
+        alone = not one_by_one and len(guards) <= 1
+        alone = alone and not any(work.puts or work.forget is not None for work in batch)
         if not alone:
             connection.exec_driver_sql("BEGIN")
             self._look_up(connection, batch, state)
+            state.held = {guard for guard in guards if _holds(connection, guard)}
         now = self._clock()
         for work in batch:
-            work.outcome = _judge(work, state, now)
+            moved = not alone and work.guard is not None and work.guard not in state.held
+            work.outcome = GuardMoved("another server has taken over") if moved else _judge(work, state, now)
             if work.outcome is None:
                 self._take(work, state)
                 if work.forget is not None:
                     work.forgotten = _forget(connection, work.forget)
-        _write(connection, state)
+        sound = _write(connection, state, next(iter(guards), None) if alone else None)
         if not alone:
             connection.exec_driver_sql("COMMIT")
-        return state.head
+        return state.head if sound else None
 
     def _read_head(self, connection: Connection) -> Head:
         slot = self._linker.slot
@@ -178,7 +197,8 @@ def _put(put: PutRow, state: _State) -> int:
     return version
 
 
-def _write(connection: Connection, state: _State) -> None:
+def _write(connection: Connection, state: _State, guard: Guard | None) -> bool:
+    """Write it all; False, and no entry, if the guard has moved."""
     kept = [(name, put) for name, put in state.written.items() if put.value is not None]
     if kept:
         rows: dict[str, Any] = _named(name for name, _ in kept)
@@ -192,23 +212,33 @@ def _write(connection: Connection, state: _State) -> None:
     if state.gone:
         kinds = sorted(state.gone)  # in one order for all: these rows are everybody's
         connection.execute(_REMOVED, {"kinds": kinds, "versions": [state.gone[kind] for kind in kinds]})
-    if state.entries:
-        labels = [(row.period, label, seq) for seq, row, _ in state.entries for label in row.labels]
-        rows = {
-            "slot": state.head.slot,
-            "seqs": [seq for seq, _, _ in state.entries],
-            "publics": [row.public for _, row, _ in state.entries],
-            "sealed": [row.sealed for _, row, _ in state.entries],
-            "links": [link for _, _, link in state.entries],
-            "periods": [period for period, _, _ in labels],
-            "labels": [label for _, label, _ in labels],
-            "labelled": [seq for _, _, seq in labels],
-        }
-        connection.execute(_ENTER, rows)
+    if not state.entries and guard is None:
+        return True
+    labels = [(row.period, label, seq) for seq, row, _ in state.entries for label in row.labels]
+    rows = {
+        "slot": state.head.slot,
+        "seqs": [seq for seq, _, _ in state.entries],
+        "publics": [row.public for _, row, _ in state.entries],
+        "sealed": [row.sealed for _, row, _ in state.entries],
+        "links": [link for _, _, link in state.entries],
+        "periods": [period for period, _, _ in labels],
+        "labels": [label for _, label, _ in labels],
+        "labelled": [seq for _, _, seq in labels],
+        "guard": guard.kind if guard else None,
+        "guarded": guard.key.encode() if guard else b"",
+        "expected": guard.version if guard else 0,
+    }
+    return bool(connection.execute(_ENTER, rows).scalar())
 
 
 def _forget(connection: Connection, period: str) -> int:
     return connection.execute(_FORGET, {"period": period, "rows": _FORGET_ROWS}).rowcount
+
+
+def _holds(connection: Connection, guard: Guard) -> bool:
+    """Whether the guard's record has its version, and will have it until we commit."""
+    names = {"guard": guard.kind, "guarded": guard.key.encode()}
+    return (connection.execute(_HELD, names).scalar() or 0) == guard.version
 
 
 def _named(names: Iterable[Name]) -> dict[str, Any]:

@@ -73,9 +73,13 @@ class Writer:
 
     def _connected(self, deadline: float) -> Connection:
         opened = self._database.detached(deadline)
-        opened.execute(_DURABLE)
-        if self.slot and not opened.execute(_TAKE, {"class": _CLASS, "slot": self.slot}).scalar():
-            _log.warning("audit slot %d is shared with another process", self.slot)
+        try:
+            opened.execute(_DURABLE)
+            if self.slot and not opened.execute(_TAKE, {"class": _CLASS, "slot": self.slot}).scalar():
+                _log.warning("audit slot %d is shared with another process", self.slot)
+        except BaseException:
+            opened.close()
+            raise
         return opened
 
     @staticmethod

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -11,6 +11,9 @@ from tillit_server.storage.group_commit import Work
 from tillit_server.storage.keyed_hash import KeyedHash
 from tillit_server.storage.ports import Json, Linker, Settlement
 from tillit_server.storage.sealing import Sealer
+
+if TYPE_CHECKING:
+    from tillit_server.storage.spending import Guard
 
 _DIGEST_BYTES = 16
 _LOOKED_AT = 128
@@ -65,7 +68,17 @@ class EntryRow(NamedTuple):
 class Prepared(Work):
     """The rows of one settlement, in the order in which conflicts are reported."""
 
-    __slots__ = ("claims", "entries", "forget", "forgotten", "issues", "puts", "redemptions", "versions")
+    __slots__ = (
+        "claims",
+        "entries",
+        "forget",
+        "forgotten",
+        "guard",
+        "issues",
+        "puts",
+        "redemptions",
+        "versions",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +90,7 @@ class Prepared(Work):
         self.versions: list[int] = []
         self.forget: str | None = None
         self.forgotten = 0
+        self.guard: Guard | None = None
 
 
 class Preparer:

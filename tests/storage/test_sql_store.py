@@ -1,0 +1,282 @@
+"""What only a store on a PostgreSQL server has to promise: chains over hosts, guards, forgetting, bound values."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from support.postgres import Postgres
+from support.stores import AUDIT_SECRET, START, Hands, Servers, note, opening
+from tillit_server.audit.chain import chain_secret, verify
+from tillit_server.storage.forgetting import KEEP
+from tillit_server.storage.ports import (
+    Claim,
+    Conflict,
+    Entry,
+    Put,
+    Settlement,
+    StorageRefused,
+    StorageTooNew,
+    StorageUnavailable,
+)
+from tillit_server.storage.spending import Guard, GuardMoved
+from tillit_server.storage.sql_schema import SCHEMA, require_schema
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def opener(postgres: Postgres, tmp_path: Path, clock: Hands) -> Iterator[Open]:
+    """Opens further instances of one store."""
+    with opening(Servers(postgres.emptied_database(), tmp_path / "store.sqlite"), clock=clock) as open_one:
+        yield open_one
+
+
+def whole(store: Any) -> int:
+    """How many entries the chains have, all of them intact."""
+    report = verify(store.journal, chain_secret(AUDIT_SECRET))
+    assert report.intact, report.flaw
+    return report.entries
+
+
+def test_slots_go_from_process_to_process(opener: Open) -> None:
+    """The lowest free slot is taken, held as long as its owner lives, and gone on with by the next."""
+    first, second = opener(slot=None), opener(slot=None)
+    assert (first.writer.slot, second.writer.slot) == (1, 2)
+    first.journal.append(note("a"))
+    first.close()
+    third = opener(slot=None)
+    third.journal.append(note("b"))
+
+    assert third.writer.slot == 1
+    assert [entry.seq for entry in third.journal.read(1)] == [1, 2]
+
+
+def test_two_processes_in_one_slot_leave_a_whole_chain(opener: Open) -> None:
+    """Even if a slot were held by two, every entry is acknowledged once and none is lost."""
+    stores = [opener(slot=1), opener(slot=1)]
+
+    def write(store: Any) -> None:
+        for number in range(20):
+            store.settle(Settlement(entries=(note(str(number)),)))
+
+    writers = [threading.Thread(target=write, args=(store,)) for store in stores]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert whole(stores[0]) == 40
+
+
+def test_a_lost_connection_costs_one_answer_at_most(opener: Open, postgres: Postgres) -> None:
+    """A connection that the server has ended in the meantime is replaced before it is used."""
+    store = opener()
+    store.journal.append(note("before"))
+    postgres.command(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tillit'"
+    )
+    # The end of a connection is on its way for a moment.
+    deadline = time.monotonic() + 5
+    while not store.writer._held.connection.dbapi_connection.is_stale() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    store.journal.append(note("after"))
+
+    assert store.records.get("client", "nobody") is None
+    assert whole(store) == 2
+
+
+class Elsewhere:
+    """A spending that counts how often it hears that the guard has moved."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.guard, self.heard = guard, 0
+        self.once = self.tickets = None
+
+    def spend(self, *_: object) -> Guard:
+        """Everything is spent, under the guard."""
+        return self.guard
+
+    def moved(self) -> None:
+        """Count."""
+        self.heard += 1
+
+
+@pytest.mark.parametrize("puts", [(), (Put("family", "f", 1),)], ids=["entries", "puts"])
+def test_nothing_is_written_under_a_guard_that_has_moved(
+    opener: Open, puts: tuple[Put, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settlement whose ids were spent at a server that is no longer the one leaves no trace."""
+    store = opener()
+    version = store.records.put("fence", "redis", {"number": 1})
+    monkeypatch.setattr(store, "spending", Elsewhere(Guard("fence", "redis", version)))
+    good = Settlement(claims=(Claim("proof", "p", START),), puts=puts, entries=(note("x"),))
+    store.settle(good)
+    store.settle(Settlement(claims=good.claims))
+    store.records.put("fence", "redis", {"number": 2})
+    for settlement in (good, Settlement(claims=good.claims)):
+        with pytest.raises(GuardMoved):
+            store.settle(settlement)
+
+    assert store.spending.heard == 2
+    assert whole(store) == 1
+    assert getattr(store.records.get("family", "f"), "version", 0) == len(puts)
+
+
+def test_a_moved_guard_of_one_does_not_fail_the_others_of_a_batch(opener: Open) -> None:
+    """Settlements that were spent under the old guard and under the new one can share a transaction."""
+    store = opener(timeout=10.0)
+    old = store.records.put("fence", "redis", 1)
+    new = store.records.put("fence", "redis", 2)
+    outcomes: dict[int, int] = {old: 0, new: 0}
+    start = threading.Barrier(16)
+
+    def run(version: int) -> None:
+        write = store.lasting.prepare(Settlement(entries=(note("x"),)))
+        start.wait()
+        try:
+            write(Guard("fence", "redis", version))
+        except GuardMoved:
+            return
+        outcomes[version] += 1
+
+    threads = [threading.Thread(target=run, args=(version,)) for version in [old, new] * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert outcomes == {old: 0, new: 8}
+    assert whole(store) == 8
+
+
+def test_records_whose_time_is_over_are_forgotten(opener: Open, clock: Hands) -> None:
+    """Their rows go, a while after their time, when the clock is to be trusted; no version is given twice."""
+    steady = Hands(0.0)
+    store = opener(steady=steady)
+    versions = [store.records.put("family", f"f{n}", n, until=START + n) for n in range(8)]
+    store.records.put("client", "ehr", 1)
+    clock.now += KEEP + 100
+    store.journal.append(note("the clock has jumped"))
+    rows = text("SELECT count(*) FROM record")
+    assert store.database.rows(rows)[0][0] == 9
+    for _ in range(2):
+        steady.now += KEEP + 1
+        clock.now += KEEP + 1
+        store.journal.append(note("time goes by"))
+
+    assert store.database.rows(rows)[0][0] == 1
+    assert store.records.put("family", "f1", 2, expect=0) > max(versions)
+
+
+def test_values_are_bound_and_never_part_of_a_statement(opener: Open) -> None:
+    """Whatever is stored and asked for, the statements are the same, and none holds a word of it."""
+    store = opener()
+    seen: set[str] = set()
+
+    def listen(_c: Any, _cursor: Any, statement: str, _v: Any, _context: Any, _many: bool) -> None:
+        seen.add(statement)
+
+    def use(word: str) -> None:
+        store.records.put(word, word, word, until=START)
+        store.records.get(word, word)
+        list(store.records.each(word))
+        store.records.remove(word, word)
+        store.settle(Settlement(entries=(Entry(word.encode(), word.encode(), word, (word.encode(),)),)))
+        store.journal.find(word, word.encode())
+        store.journal.forget(word)
+
+    event.listen(store.database._engine, "before_cursor_execute", listen)
+    use("harmless")
+    known = set(seen)
+    for word in (
+        "'; DROP TABLE journal; --",
+        "canary:0",
+        "%(canary)s",
+        '\N{GREEK SMALL LETTER ALPHA}"$1',
+        "{0}",
+    ):
+        use(word)
+
+    assert seen == known
+    assert not any("canary" in statement for statement in seen)
+    assert whole(store) == 6
+
+
+def test_a_key_with_nul_is_a_key_like_any_other(opener: Open) -> None:
+    """Ids come from strangers before anybody has judged them; none of them is an error of the database."""
+    store = opener()
+    store.records.put("client", "a\0b", 1)
+
+    assert store.records.get("client", "a\0b").value == 1
+    assert store.records.get("client", "a") is None
+    assert [key for key, _ in store.records.each("client")] == ["a\0b"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "floor", "error"),
+    [
+        (SCHEMA, SCHEMA, None),
+        (SCHEMA + 1, SCHEMA, None),
+        (SCHEMA + 1, SCHEMA + 1, StorageTooNew),
+        (0, 0, StorageRefused),
+    ],
+    ids=["ours", "expanded by the next release", "contracted by the next release", "older"],
+)
+def test_which_schemas_are_started_on(
+    opener: Open, postgres: Postgres, schema: int, floor: int, error: type[Exception] | None
+) -> None:
+    """Ours, and a later one that still serves us; any other is refused with the command to run."""
+    database = opener().database
+    move = text(
+        "WITH s AS (UPDATE tillit_schema SET floor = :floor RETURNING 1)"
+        " UPDATE tillit_migration SET version_num = :schema FROM s RETURNING 1"
+    )
+    database.rows(move, {"schema": f"{schema:04}", "floor": floor})
+    try:
+        if error is None:
+            require_schema(database)
+        else:
+            with pytest.raises(error, match="tillit migrate"):
+                require_schema(database)
+    finally:
+        database.rows(move, {"schema": f"{SCHEMA:04}", "floor": SCHEMA})
+
+
+def test_a_server_that_stands_still_is_given_up_in_time(opener: Open, postgres: Postgres) -> None:
+    """Writers and readers hear of it at their deadline, many at once too; afterwards all is well, and whole."""
+    store = opener()
+    store.journal.append(note("before"))
+    waits: list[float] = []
+
+    def ask(use: Callable[[], object]) -> None:
+        begun = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            use()
+        waits.append(time.monotonic() - begun)
+
+    uses = [lambda: store.journal.append(note("lost")), lambda: store.records.get("client", "a")] * 4
+    with postgres.frozen():
+        callers = [threading.Thread(target=ask, args=(use,)) for use in uses]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            store.records.put("client", "a", 1, expect=0)
+            break
+        except StorageUnavailable:
+            continue
+        except Conflict:
+            break
+
+    assert len(waits) == len(uses)
+    assert sorted(waits)[len(waits) // 2] < 1.5
+    assert store.records.get("client", "a").value == 1
+    assert whole(store) >= 1
