@@ -10,6 +10,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -26,10 +27,16 @@ pytestmark = pytest.mark.xdist_group("journeys")
 PRINTED = ("kty", "e", "use", "kid", "alg", "n")
 
 
+@cache
+def material() -> rsa.RSAPrivateKey:
+    """RSA of 4,096 bits, which takes seconds to make; here every client has the same."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=4096)
+
+
 def new_key() -> ForeignKey:
     """What the libraries make: RSA of 4,096 bits for PS256, named by 32 hex digits."""
     key = ForeignKey("PS256", kid=secrets.token_hex(16))
-    key.private = rsa.generate_private_key(public_exponent=65537, key_size=4096)
+    key.private = material()
     public = key.algorithm.to_jwk(key.private.public_key(), as_dict=True)
     key.public = {name: public[name] for name in key.bare}
     return key

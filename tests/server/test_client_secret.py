@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from support.ehr import Answer
 from support.granted import grant, login_client
 from support.self_service import KeyOwner, problem
 from support.service import Service, http
-from tillit.protocol.jose import generate_key, private_jwk
+from tillit.protocol.jose import SigningKey, generate_key, private_jwk
 from tillit_server.issuer.client_secret import renew_client_key
 from tillit_server.issuer.clients.keys import MAX_KEYS
 from tillit_server.issuer.clients.registration import remove_key
@@ -31,6 +32,12 @@ FORTNIGHT = 1_209_600
 def owner(backstage: Backstage) -> KeyOwner:
     """A client with one key, which an operator registered and which never expires."""
     return KeyOwner.of(backstage)
+
+
+@cache
+def large_key() -> SigningKey:
+    """A key as the libraries make it; it takes seconds, so every client here has the same."""
+    return generate_key("PS256", secrets.token_hex(16), rsa_bits=4096)
 
 
 def as_dotnet(key: Any) -> bytes:
@@ -55,7 +62,7 @@ def as_text(key: Any) -> bytes:
 @pytest.mark.parametrize("written", [as_dotnet, as_java, as_text])
 def test_the_keys_of_national_libraries_are_taken(written: Callable[[Any], bytes], owner: KeyOwner):
     """RSA-4096 for PS256 under a kid of 32 hex digits, in each of the three bodies, is good at once."""
-    key = generate_key("PS256", secrets.token_hex(16), rsa_bits=4096)
+    key = large_key()
     answer = owner.post(written(key), raw=True, headers={"Content-Type": "application/json; charset=utf-8"})
     assert answer.status == 200, answer.body
     assert set(answer.json) == {"expiration"}

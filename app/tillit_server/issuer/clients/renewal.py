@@ -22,11 +22,7 @@ class KeyPolicy:
 
 
 class KeyRefused(ValueError):  # noqa: N818 (an answer, not a fault)
-    """The key cannot be one of this client's; the text says why. ``full``: there are too many already."""
-
-    def __init__(self, reason: str, *, full: bool = False) -> None:
-        super().__init__(reason)
-        self.full = full
+    """The key cannot be one of this client's, or cannot go; the text says why."""
 
 
 class Added(NamedTuple):
@@ -105,5 +101,5 @@ def _first_to_go(keys: list[ClientKey], now: float, origin: Origin) -> ClientKey
     # Whoever is at a terminal says herself which key shall go.
     candidates = expired or ([] if origin == BY_OPERATOR else own)
     if not candidates:
-        raise KeyRefused(f"keys: {MAX_KEYS} are registered, and none of them may make room", full=True)
+        raise KeyRefused(f"keys: {MAX_KEYS} are registered, and none of them may make room")
     return min(candidates, key=lambda key: key.proven)  # the first of its kind is the oldest
