@@ -279,6 +279,26 @@ def test_a_fence_is_reported_with_its_record(server: RedisServer, opened: Opener
     assert told == [FenceRaised(1, 0.0, "empty"), FenceRaised(2, START, "empty")]
 
 
+def test_a_record_that_was_written_slowly_does_not_count(
+    server: RedisServer, opened: Opener, lasting: Any
+) -> None:
+    """Until it is written another server may still accept, so the fence must not be older than a second."""
+    steady, told = Hands(0.0), []
+    worker = opened(steady=steady)
+
+    def write(put: Put, raised: FenceRaised) -> None:
+        steady.now += 2 if not told else 0
+        told.append(raised.number)
+        lasting.settle(Settlement(puts=(put,)))
+
+    worker.report_to(write)
+    with pytest.raises(Conflict):
+        worker.spend([proof("a", START)])
+
+    assert told == [1, 2]
+    assert server.client.hget(EPOCH, "number") == "2"
+
+
 def test_without_the_record_nothing_is_spent(server: RedisServer, opened: Opener) -> None:
     """A fence that cannot be written down is not begun: 503, until what lasts is there again."""
     worker = opened()

@@ -33,8 +33,8 @@ from tillit_server.storage.work import Prepared, Preparer
 KEEP = 300.0
 """Seconds that a spent id or a dead ticket outlives its time: far more than two clocks may differ."""
 
-TOLERANCE = 10.0
-"""Seconds that the clock of a host may differ from that of the Redis server."""
+TOLERANCE = 12.0
+"""Seconds that the clock of a host may differ from that of the Redis server: ten, and some for the way."""
 
 OLDEST = 3_720.0
 """Seconds between the making and the end of the longest-lived id (a request object), tolerances included."""

@@ -22,7 +22,8 @@ from tillit_server.storage.spending import Guard
 KIND = "fence"
 KEY = "redis"
 AHEAD = 11
-"""Seconds after a fence in which nobody can tell what is new: clocks of clients may be 10 s ahead."""
+"""Seconds after a fence in which nobody can tell what is new: clocks of clients may be 10 s ahead, and a
+server that is being replaced may accept until the record is written, for which there is one second."""
 
 POLICY = "noeviction"
 
@@ -33,6 +34,7 @@ _INSTALLING = 4
 _LOOKING_AGAIN = 0.02
 _PATIENCE = 5.0
 _IN_LINE = 0.3
+_WRITING = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,7 @@ class Fence:
     def _find_or_begin(self, known: Epoch | None, reason: str) -> Epoch:
         for attempt in range(_TRIES):
             record = self._records.get(KIND, KEY)
+            begun = self._steady()
             survey = self._sound_survey()
             number = int(record.value["number"]) if record else 0
             # Nobody but who has seen it knows that the server lost something in an epoch that goes on.
@@ -171,7 +174,7 @@ class Fence:
                 continue
             why = reason if survey.status in _USABLE else survey.status
             highest = max(number, survey.number, known.number if known else 0)
-            epoch = self._begin(record, survey, highest + 1, why)
+            epoch = self._begin(record, survey, highest + 1, why, begun)
             if epoch is not None:
                 return epoch
         raise StorageUnavailable("the workers do not agree on the state of the Redis server")
@@ -189,7 +192,9 @@ class Fence:
             raise StorageUnavailable("the Redis server may evict what is spent")
         return survey
 
-    def _begin(self, record: Record | None, survey: Survey, number: int, reason: str) -> Epoch | None:
+    def _begin(
+        self, record: Record | None, survey: Survey, number: int, reason: str, begun: float
+    ) -> Epoch | None:
         """Write the record, tell the server, and make sure that nobody was faster; None to look again."""
         lead = self._furthest(survey)
         if self._fresh and record is None and survey.number == 0:
@@ -203,6 +208,8 @@ class Fence:
         try:
             self.write(Put(KIND, KEY, value, expect=record.version if record else 0), raised)
         except Conflict:
+            return None
+        if self._steady() - begun > _WRITING:
             return None
         # An installation that was slow must not follow another, whose fence is later: so look once more.
         if self._server.begin(number, fence, lead) != "sound":
