@@ -2,9 +2,10 @@
 
 import json
 
-from support.backstage import Timeline
+from support.backstage import ATTESTATION_SCOPE, SwiftEhr, Timeline
 from support.key_publisher import KeyPublisher
 from support.login import Reception
+from support.service import PHR, Service
 from tillit.protocol.jose import generate_key
 
 
@@ -33,17 +34,29 @@ def test_a_key_is_renewed_without_a_call(timeline: Timeline):
         publisher.says(b"", status=500)
         timeline.at(start + 3600)
         assert ehr.token().status == 200
-    shown = json.loads(
-        timeline.service.cli(
-            "clients", "list", "--data", str(timeline.service.data), "--output", "json"
-        ).stdout
-    )
-    (listed,) = [client for client in shown if client["id"] == ehr.client_id]
-    assert listed["jwks_uri"] == publisher.uri
-    assert listed["published_keys"]["failure"] == "bad_status: 500"
-    assert listed["published_keys"]["fetched_at"] == start + 301
-    table = timeline.service.cli("clients", "list", "--data", str(timeline.service.data)).stdout
-    assert "fetched 2026-" in next(line for line in table.splitlines() if line.startswith(ehr.client_id))
+
+
+def test_an_operator_sees_what_a_client_publishes(service: Service):
+    """A client is registered by its address; the list of clients tells when its keys were fetched."""
+    key = generate_key("ES256")
+    place = ["--data", str(service.data)]
+    with KeyPublisher(key) as publisher:
+        registration = ["--id", "ehr-publishing", "--jwks-uri", publisher.uri, "--legal-entity", "310000019"]
+        registration += ["--scope", f"{PHR} {ATTESTATION_SCOPE}", "--attests-without-login"]
+        added = service.cli("clients", "add", *place, *registration)
+        assert added.stdout == f"ehr-publishing: registered (fapi2, {publisher.uri})\n"
+        assert SwiftEhr(service, "ehr-publishing", key).token().status == 200
+
+    clients = json.loads(service.cli("clients", "list", *place, "--output", "json").stdout)
+    (published,) = [client["published_keys"] for client in clients if client["id"] == "ehr-publishing"]
+    assert [found["kid"] for found in published["keys"]] == [key.kid]
+    assert 0 <= service.now() - published["fetched_at"] < 300
+    (line,) = [
+        line
+        for line in service.cli("clients", "list", *place).stdout.splitlines()
+        if "ehr-publishing" in line
+    ]
+    assert "  1     fetched 20" in line
 
 
 def test_requests_are_signed_with_published_keys_too(reception: Reception):

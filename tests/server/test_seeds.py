@@ -49,3 +49,15 @@ def test_no_development_key_in_production(tmp_path: Path):
     """Outside development mode a seed brings public keys of its own."""
     with pytest.raises(ClientError, match="development mode"):
         seeded(tmp_path, "true", development=False)
+
+
+def test_a_seed_may_say_where_its_keys_are_published(tmp_path: Path):
+    """A seed with a `jwks_uri` needs no file of keys, and must not have one beside it."""
+    seed = CLIENT.replace("development_key = {key}", 'jwks_uri = "https://keys.example/jwks"\n{key}')
+    (tmp_path / "seed.toml").write_text(seed.format(key=""), encoding="utf-8")
+    (client,) = read_seeds(tmp_path, development_keys=None)
+    assert (client.jwks_uri, client.keys) == ("https://keys.example/jwks", ())
+
+    (tmp_path / "seed.toml").write_text(seed.format(key="development_key = true"), encoding="utf-8")
+    with pytest.raises(ClientError, match="jwks_uri: not beside keys"):
+        list(read_seeds(tmp_path, development_keys=tmp_path / "keys"))
