@@ -123,7 +123,7 @@ def _renewed(known: KeyAccess, client: Client, expires_at: float) -> Change:
     try:
         added = with_key(client, key, now=known.now, expires_at=expires_at, origin=BY_CLIENT)
     except KeyRefused as error:
-        raise OAuthError(INVALID_KEY, str(error), status=HTTPStatus.CONFLICT, pointer="jwk") from error
+        raise OAuthError(INVALID_KEY, str(error), status=HTTPStatus.CONFLICT, pointer="jwk.kid") from error
     about: dict[str, Any] = {
         "client_id": client.id,
         "kid": key.kid,
