@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, eventually
+from support.log_lines import lines_of
 from support.managed import ManagedService, managed
 from support.service import free_port, http
 from support.starting import attempt
@@ -153,3 +154,28 @@ def test_a_taken_management_port_stops_the_start(tmp_path: Path):
         )
     assert done.code == 2
     assert f"management_port: 127.0.0.1 port {port} cannot be used" in done.output
+
+
+def test_x6_nothing_asked_at_the_management_port_writes_the_log(service: ManagedService):
+    """Line breaks, escapes, huge heads and broken requests leave no line, and the port answers as before."""
+    before = service.log()
+    for text in (
+        b"\x1b[2J canary",
+        b'canary"}{',
+        "\u2028canary".encode(),
+        b"canary" * 20_000,
+        b"\x00\xff canary",
+    ):
+        for head in (
+            b"GET /" + text + b" HTTP/1.1\r\n\r\n",
+            text + b"\r\n\r\n",
+            b"GET / HTTP/1.1\r\nX: " + text,
+        ):
+            address = ("127.0.0.1", service.management_port)
+            with suppress(OSError), closing(socket.create_connection(address, 5)) as connection:
+                connection.sendall(head)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(100)
+    assert service.ready()[0] in {200, 503}
+    assert "canary" not in service.log()[len(before) :]
+    lines_of(service.log())

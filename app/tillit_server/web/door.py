@@ -51,7 +51,7 @@ class Door:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer; what nobody caught becomes a 500 that holds an id only (threat X6)."""
-        path, begun, statuses = environ["PATH_INFO"], 0.0, ["500"]
+        path, begun, statuses = environ.get("PATH_INFO", ""), 0.0, ["500"]
 
         def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
             statuses[0] = status[:3]
