@@ -13,6 +13,7 @@ from tillit.protocol.nonces import Nonces
 from tillit_server.audit.chain import ChainLinker, chain_secret
 from tillit_server.audit.checkpoints import CheckpointKeeper
 from tillit_server.audit.events import RingCreated, ServiceStarted, ServiceStopped
+from tillit_server.audit.fences import recording_fences
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
 from tillit_server.audit.rings import SERVICE, RingRecorder
@@ -47,6 +48,7 @@ from tillit_server.signing.sources import KeySources
 from tillit_server.storage.ports import StorageRefused, StorageUnavailable, Store
 from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
+from tillit_server.storage.shared import SharedStore
 from tillit_server.storage.watched import WatchedStore
 from tillit_server.web.login import CALLBACK_PATH
 from tillit_server.web.routes import Doors, endpoint_names, make_app
@@ -112,6 +114,8 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         closing.callback(bare_store.close)
         store = WatchedStore(bare_store, meters.settled)
         audit = AuditLog(store, clock=clock, pseudonym_secret=secrets.current("pseudonym").value, slot=slot)
+        if isinstance(bare_store, SharedStore):
+            bare_store.spending.report_to(recording_fences(store, audit))
         rings = RingRecorder(store, audit)
         clocks = Clocks(store.records, clock, time.monotonic, rings.alarm)
         secrets.use(store.records, write=rings.settle, may_write=clocks.agree)

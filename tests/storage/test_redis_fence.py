@@ -20,7 +20,8 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
     Ticket,
 )
-from tillit_server.storage.redis_fence import AHEAD, KEY, KIND, FenceRaised
+from tillit_server.storage.redis_fence import AHEAD, KEY, KIND
+from tillit_server.storage.spending import FenceRaised
 
 EPOCH = "tillit:https://sts.example.test:epoch"
 Opener = Callable[..., Any]

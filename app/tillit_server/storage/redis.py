@@ -24,10 +24,10 @@ from tillit_server.storage.ports import (
     Ticket,
     Tickets,
 )
-from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey, Write
+from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey
 from tillit_server.storage.redis_link import Link, Script, Value
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.spending import Guard
+from tillit_server.storage.spending import Guard, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
 
 KEEP = 300.0
@@ -77,7 +77,7 @@ class RedisSpending:
         self.tickets: Tickets = RedisTickets(self)
         self._refuse_unfit_server()
 
-    def report_to(self, write: Write) -> None:
+    def report_to(self, write: WriteFence) -> None:
         """Have fences written together with an audit entry; `write` raises `Conflict` as `Records.put`."""
         self._fence.write = write
 

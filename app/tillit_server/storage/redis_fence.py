@@ -13,11 +13,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from tillit_server.storage.ports import Conflict, Put, Record, Records, StorageUnavailable
-from tillit_server.storage.spending import Guard
+from tillit_server.storage.spending import FenceRaised, Guard, WriteFence
 
 KIND = "fence"
 KEY = "redis"
@@ -35,15 +34,6 @@ _LOOKING_AGAIN = 0.02
 _PATIENCE = 5.0
 _IN_LINE = 0.3
 _WRITING = 0.9
-
-
-@dataclass(frozen=True, slots=True)
-class FenceRaised:
-    """A new epoch: ids and tickets made up to `fence` (Unix seconds) are refused from now on. An alarm."""
-
-    number: int
-    fence: float
-    reason: str
 
 
 class Epoch(NamedTuple):
@@ -79,9 +69,6 @@ class Server(Protocol):
         """Begin an epoch: `sound`, `later` when a later one has begun, or `replica`."""
 
 
-Write = Callable[[Put, FenceRaised], Any]
-
-
 class Fence:
     """Keeps the epoch of this process in step with the record and the server. Safe for threads."""
 
@@ -111,7 +98,10 @@ class Fence:
         self._epoch: Epoch | None = None
         self._alone_since: float | None = None
         self._lead: float | None = None
-        self.write: Write = lambda put, _: records.put(put.kind, put.key, put.value, expect=put.expect)
+        self.write: WriteFence = self._put
+
+    def _put(self, put: Put, _: FenceRaised) -> None:
+        self._records.put(put.kind, put.key, put.value, expect=put.expect)
 
     def current(self) -> Epoch:
         """The epoch, agreed on first if need be. Raises `StorageUnavailable`."""

@@ -18,7 +18,7 @@ from tillit_server.storage.ports import (
     Store,
     Tickets,
 )
-from tillit_server.storage.spending import Guard, GuardMoved, Spending
+from tillit_server.storage.spending import Guard, GuardMoved, Spending, WriteFence
 
 
 class Lasting(Protocol):
@@ -111,6 +111,9 @@ class EmbeddedSpending:
     ) -> None:
         """Do all of it or nothing. Raises `Conflict`, `StorageUnavailable`."""
         self._store.settle(Settlement(claims, redemptions, issues))
+
+    def report_to(self, write: WriteFence) -> None:
+        """There is nothing to report."""
 
     def moved(self) -> None:
         """Never: there is no other."""

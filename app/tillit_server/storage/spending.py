@@ -1,10 +1,10 @@
 """The short-lived half of a store that two servers share, and the guard that ties it to the other half."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tillit_server.storage.ports import Claim, Issue, Once, Redemption, StorageUnavailable, Tickets
+from tillit_server.storage.ports import Claim, Issue, Once, Put, Redemption, StorageUnavailable, Tickets
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,19 @@ class Guard:
 
 class GuardMoved(StorageUnavailable):
     """The guard did not hold: nothing was written, and what was spent under it counts for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceRaised:
+    """From now on ids and tickets made up to `fence` (Unix seconds) are refused. An alarm."""
+
+    number: int
+    fence: float
+    reason: str
+
+
+WriteFence = Callable[[Put, FenceRaised], None]
+"""Writes the record of a fence, and an entry that tells of it. Raises as `Records.put`."""
 
 
 class Spending(Protocol):
@@ -46,6 +59,9 @@ class Spending(Protocol):
         What was spent counts only if the guard's record has its version in the transaction that follows.
         Otherwise another server has taken over in between: no answer leaves, and `moved` is called.
         """
+
+    def report_to(self, write: WriteFence) -> None:
+        """Have the records of fences written by `write`."""
 
     def moved(self) -> None:
         """The guard did not hold: find out anew who keeps the short-lived things."""
