@@ -61,7 +61,7 @@ def _line(signer: Signer, alg: str, custody: str, rounds: int) -> str:
     return f"| {alg} | {custody} | {bare:,.0f} | {verify:,.0f} | {ours:,.0f} | {ratio:.2f} |"
 
 
-def _per_second(work: Callable[[], Any], seconds: float = 0.5) -> float:
+def _per_second(work: Callable[[], Any], seconds: float = 0.3) -> float:
     work()
     done, begun = 0, time.process_time()
     while (spent := time.process_time() - begun) < seconds:

@@ -15,7 +15,7 @@ fi
 if [ "$(id -u)" = 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
-  apt-get install -y -qq --no-install-recommends softhsm2 >/dev/null
+  apt-get install -y -qq --no-install-recommends softhsm2 libsofthsm2 >/dev/null
   exit 0
 fi
 
@@ -23,7 +23,7 @@ rm -rf "$here"
 mkdir -p "$here/apt/lists/partial" "$here/apt/archives/partial"
 apt=(apt-get -qq -o "Dir::State::lists=$here/apt/lists" -o "Dir::Cache=$here/apt" -o Debug::NoLocking=true)
 "${apt[@]}" update
-"${apt[@]}" install --yes --download-only --no-install-recommends softhsm2 >/dev/null
+"${apt[@]}" install --yes --download-only --no-install-recommends softhsm2 libsofthsm2 >/dev/null
 for package in "$here"/apt/archives/*.deb; do
   dpkg-deb --extract "$package" "$here"
 done
