@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from support.stores import AUDIT_SECRET, PROCESSES, START, note, open_store, write_until_killed
+from support.stores import (
+    AUDIT_SECRET,
+    PROCESSES,
+    START,
+    Place,
+    Servers,
+    note,
+    open_store,
+    write_until_killed,
+)
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.storage.ports import (
     Claim,
@@ -24,16 +33,16 @@ WRITERS = 2
 THREADS = 4
 
 
-def kill_writers(path: Path, kills: int) -> set[str]:
+def kill_writers(place: Place, kills: int) -> set[str]:
     """Let writers settle, kill each after a random number of acknowledgements; everything acknowledged."""
-    open_store(path).close()
+    open_store(place).close()
     chance = random.Random(kills)
     ledger: set[str] = set()
     for first in range(0, kills, WRITERS):
         writers = []
         for who in range(first, min(first + WRITERS, kills)):
             ours, theirs = PROCESSES.Pipe(duplex=False)
-            process = PROCESSES.Process(target=write_until_killed, args=(path, theirs, who, THREADS))
+            process = PROCESSES.Process(target=write_until_killed, args=(place, theirs, who, THREADS))
             process.start()
             theirs.close()
             writers.append((process, ours))
@@ -51,9 +60,9 @@ def kill_writers(path: Path, kills: int) -> set[str]:
     return ledger
 
 
-def check_ledger(path: Path, ledger: set[str]) -> None:
+def check_ledger(place: Place, ledger: set[str]) -> None:
     """Nothing acknowledged is lost, nothing is half there, and every chain is whole."""
-    store = open_store(path)
+    store = open_store(place)
     report = verify(store.journal, chain_secret(AUDIT_SECRET))
     assert report.flaw is None
     written = [
@@ -69,23 +78,33 @@ def check_ledger(path: Path, ledger: set[str]) -> None:
     store.close()
 
 
-def test_s8_ten_kills_lose_nothing(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where the writers write."""
+    path = tmp_path / "store.sqlite"
+    if request.param == "sqlite":
+        return path
+    return Servers(request.getfixturevalue("postgres").emptied_database(), path)
+
+
+def test_s8_ten_kills_lose_nothing(place: Place) -> None:
     """The ledger of ten killed writers is in the store, entry by entry, and no settlement is there in part."""
-    ledger = kill_writers(tmp_path / "store.sqlite", 10)
+    ledger = kill_writers(place, 10)
 
     assert len(ledger) >= 10
-    check_ledger(tmp_path / "store.sqlite", ledger)
+    check_ledger(place, ledger)
 
 
 @pytest.mark.long
-def test_s8_five_hundred_kills_lose_nothing(tmp_path: Path) -> None:
+def test_s8_five_hundred_kills_lose_nothing(place: Place) -> None:
     """The same in its full count."""
     from support.evidence import record, setting
 
     kills, begin = setting("KILLS", 500), time.monotonic()
-    ledger = kill_writers(tmp_path / "store.sqlite", kills)
-    check_ledger(tmp_path / "store.sqlite", ledger)
-    counts = {"kills": kills, "acknowledged": len(ledger), "lost": 0, "in part": 0}
+    ledger = kill_writers(place, kills)
+    check_ledger(place, ledger)
+    store = "PostgreSQL" if isinstance(place, Servers) else "SQLite"
+    counts = {"store": store, "kills": kills, "acknowledged": len(ledger), "lost": 0, "in part": 0}
     record("G4 kill -9 of writers (storage)", seed=kills, seconds=time.monotonic() - begin, counts=counts)
 
 

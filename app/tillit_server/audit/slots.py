@@ -38,6 +38,17 @@ class SlotLease:
         self.release()
 
 
+def in_use(directory: Path) -> bool:
+    """Whether a living process has a slot."""
+    for path in directory.glob("slot-*"):
+        with path.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
 def _take(directory: Path) -> tuple[int, int]:
     for slot in range(1, _MAX_SLOTS + 1):
         descriptor = os.open(directory / f"slot-{slot}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -11,6 +11,7 @@ from tillit_server.cli.doctor import doctor
 from tillit_server.cli.keys import keys
 from tillit_server.cli.migrate import migrate
 from tillit_server.cli.serve import serve
+from tillit_server.cli.storage import storage
 from tillit_server.cli.tokens import explain, token
 
 
@@ -20,5 +21,5 @@ def tillit() -> None:
     """Tillit: tokens that say who asks, for which enterprise, and why."""
 
 
-for command in (serve, demo, clients, token, explain, attest, keys, audit, migrate, config, doctor):
+for command in (serve, demo, clients, token, explain, attest, keys, audit, migrate, storage, config, doctor):
     tillit.add_command(command)
