@@ -55,10 +55,11 @@ def run(page: str, service: Service, place: Path) -> str:
 
 @pytest.fixture(scope="module")
 def walked(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the commands of the EHR's page print, and then those of the security staff's page."""
+    """What the commands of the EHR's page print, and then those of the security staff's pages."""
     place = tmp_path_factory.mktemp("page")
     (place / "docs").symlink_to(ROOT / "docs")
-    return {page: run(page, service, place) for page in ("for-ehr-clients.md", "for-security-staff.md")}
+    pages = ("for-ehr-clients.md", "for-security-staff.md", "rotate-a-key.md", "a-key-is-stolen.md")
+    return {page: run(page, service, place) for page in pages}
 
 
 def test_the_page_for_ehr_clients_leads_to_a_token(walked: dict[str, str]):
@@ -105,3 +106,25 @@ def test_the_page_for_security_staff_shows_commands_that_work(walked: dict[str, 
     assert f"client_id={CLIENT}" in printed
     assert "announced" in printed
     assert f"{CLIENT}: disabled" in printed
+
+
+def test_the_page_for_a_rotation_leads_to_one(walked: dict[str, str]):
+    """Looked at, told, done, and seen in the plan."""
+    printed = walked["rotate-a-key.md"]
+
+    assert printed.index("Nothing was done.") < printed.index("done: rotated ES256")
+    assert "BAD" not in printed
+
+
+def test_the_page_for_a_stolen_key_ends_it(walked: dict[str, str]):
+    """The key that signed is revoked, another one signs, its tokens are listed, and it stands in the archive."""
+    printed = walked["a-key-is-stolen.md"]
+
+    assert re.search(r"^done: revoked ES256 \S+ 20", printed, re.MULTILINE)
+    revoked = re.search(r"^(\S{43})  ES256  revoked ", printed, re.MULTILINE)
+    assert revoked
+    assert re.search(
+        rf"^[1-9][0-9]* token\(s\) signed by {re.escape(revoked[1])} since", printed, re.MULTILINE
+    )
+    assert re.search(r"^\S{43}  ES256  active ", printed[revoked.start() :], re.MULTILINE)
+    assert '"archive": true' in printed

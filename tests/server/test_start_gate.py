@@ -107,6 +107,33 @@ KEYS: dict[str, tuple[Callable[[Setup], object], str]] = {
 }
 
 
+def next_is_open(setup: Setup) -> None:
+    shutil.copy2(setup.master, setup.keys / "master.key.next")
+    (setup.keys / "master.key.next").chmod(0o644)
+
+
+def next_is_cut(setup: Setup) -> None:
+    (setup.keys / "master.key.next").write_bytes(setup.master.read_bytes()[:60])
+    (setup.keys / "master.key.next").chmod(0o600)
+
+
+def edit_ring(setup: Setup) -> None:
+    """A key that signs since another instant, written by somebody without the master key."""
+    with sqlite3.connect(setup.database) as connection:
+        ((value,),) = connection.execute("SELECT value FROM record WHERE key = 'signing' AND kind = 'ring'")
+        edited = value.replace(b'"active_from":1', b'"active_from":2')
+        assert edited != value
+        connection.execute("UPDATE record SET value = ? WHERE key = 'signing' AND kind = 'ring'", (edited,))
+    connection.close()
+
+
+KEYS |= {
+    "the ring was edited in the database": (edit_ring, "the signing ring in the store is damaged"),
+    "the next master key is open to others": (next_is_open, "master.key.next: mode 0644 lets others in"),
+    "the next master key is cut short": (next_is_cut, "master.key.next: the master key file is truncated"),
+}
+
+
 @pytest.mark.parametrize("name", KEYS)
 def test_k4_broken_keys_do_not_start(name: str, setup: Setup):
     """Key files that are empty, damaged, open, foreign, of a strange kind or old stop the start in one line."""
@@ -239,6 +266,11 @@ def test_a_refusal_leaves_the_process_in_time(tmp_path: Path):
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert done.stderr.startswith("tillit: refusing to start: ")
+
+
+def test_g11_there_are_at_least_twenty_five_broken_set_ups():
+    """As many as the threat's row asks for, each started in a process of its own."""
+    assert len(KEYS) + len(STORE) + len(PLACES) >= 25
 
 
 def test_the_sound_installation_would_have_started(setup: Setup):
