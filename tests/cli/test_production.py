@@ -211,5 +211,5 @@ def test_the_life_of_the_keys_is_listed(running: Production):
     assert [(row["alg"], row["state"]) for row in rows] == [("ES256", "active"), ("ES256", "announced")]
     assert rows[0]["signs until"] <= rows[1]["signs from"] or not rows[0]["signs until"]
     head, *lines = running.run("keys", "list").stdout.splitlines()
-    assert head.split()[:3] == ["kid", "alg", "state"]
+    assert head.split()[:4] == ["kid", "alg", "custody", "state"]
     assert [line.split()[0] for line in lines] == [row["kid"] for row in rows]
