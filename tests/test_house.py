@@ -116,3 +116,13 @@ def test_links_inside_the_packages_stay_in_the_repository():
         assert not link.readlink().is_absolute()
         assert link.resolve().is_relative_to(ROOT)
         assert link.exists()
+
+
+def test_the_embedded_store_loads_no_server_library():
+    """Who uses neither PostgreSQL nor Redis does not pay for them, not even at the start."""
+    code = "import sys, tillit_server.wiring; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert not {"redis", "sqlalchemy", "psycopg"} & set(done.stdout.split())

@@ -229,6 +229,16 @@ def test_s3_without_an_acknowledgement_nothing_is_acknowledged(lasting: Any, tmp
         spending.close()
 
 
+def test_a_replica_that_is_there_is_seen_all_the_time(lasting: Any, tmp_path: Path) -> None:
+    """Across the turns of seconds, at which a server may say that it heard from its replica in the future."""
+    with redis_pair() as (master, _):
+        spending = opened(master.url, lasting, tmp_path)
+        end = time.monotonic() + 2.2
+        while time.monotonic() < end:
+            assert not spending.seen("proof", "nobody's")
+        spending.close()
+
+
 def test_a_lost_replica_stops_the_house_for_seconds_only(lasting: Any, tmp_path: Path) -> None:
     """First 503, for it may have been promoted elsewhere; then a new epoch begins without it."""
     clock, steady = Hands(), Hands(0.0)

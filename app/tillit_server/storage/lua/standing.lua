@@ -13,7 +13,8 @@ local link = redis.call('INFO', 'replication')
 local history = link:match('master_replid:(%x+)')
 local run = redis.call('INFO', 'server'):match('run_id:(%x+)')
 local replicas = 0
-for lag in link:gmatch('state=online,offset=%d+,lag=(%d+)') do
+-- At the turn of a second the server may say -1.
+for lag in link:gmatch('state=online,offset=%d+,lag=(%-?%d+)') do
   if tonumber(lag) <= LAG then
     replicas = replicas + 1
   end
