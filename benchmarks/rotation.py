@@ -154,7 +154,10 @@ def _print(rounds: list[Round]) -> None:
     print(
         f"median ratio of p99 with a rotation to p99 without: {ratio:.2f}; between windows without: {noise:.2f}"
     )
-    print(f"median ratio of the service's CPU: {cpu:.3f}")
+    quiet = [latency for r in rounds for window in (r.before, r.after) for latency in window.result.latencies]
+    rotating = [latency for r in rounds for latency in r.rotating.result.latencies]
+    pooled = Result(rotating).percentile(0.99) / Result(quiet).percentile(0.99)
+    print(f"the same of all windows together: {pooled:.2f}; median ratio of the service's CPU: {cpu:.3f}")
 
 
 def _print_key_set(service: BenchService, concurrency: int) -> None:
