@@ -15,7 +15,7 @@ from support.visitor import Page, Visitor
 @pytest.fixture(scope="module")
 def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelyingParty]:
     """A client of a service whose store may be taken away."""
-    with Service(tmp_path_factory.mktemp("mortal") / "data") as running:
+    with Service(tmp_path_factory.mktemp("mortal") / "data", patience=None) as running:
         opened = Backstage(running)
         ehr = RelyingParty.of(Reception(opened).client())
         opened.close()

@@ -26,7 +26,7 @@ PUBLISHED = ("/.well-known/openid-configuration", "/.well-known/openid-configura
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage]:
     """A service of this file's own, whose store is taken away and given back."""
-    with Service(tmp_path_factory.mktemp("away") / "data") as running:
+    with Service(tmp_path_factory.mktemp("away") / "data", patience=None) as running:
         opened = Backstage(running)
         yield opened
         opened.close()
@@ -134,7 +134,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_s7_u3_a_disk_that_is_really_full(small_disk: Path):
     """On a full disk no token leaves and the keys are served; with room again, tokens within 5 s, without a restart."""
-    with Service(small_disk / "data") as service:
+    with Service(small_disk / "data", patience=None) as service:
         behind = Backstage(service)
         ehr = behind.client()
         filler = small_disk / "filler"

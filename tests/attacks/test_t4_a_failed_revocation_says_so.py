@@ -21,7 +21,7 @@ MOST_CALLS = 20
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backstage]:
     """A service of this file's own, whose store is taken away and given back."""
-    with Service(tmp_path_factory.mktemp("away") / "data") as running:
+    with Service(tmp_path_factory.mktemp("away") / "data", patience=None) as running:
         opened = Backstage(running)
         yield opened
         opened.close()

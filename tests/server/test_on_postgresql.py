@@ -57,8 +57,10 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
         shared = stack.enter_context(redis_server()).url
         settings = settings_file(home / "tillit.toml", server.migrated_database(), shared)
         options = ("--config", str(settings))
-        with Service(home / "first", arguments=options) as first:
-            second = Service(home / "second", workers=1, arguments=(*options, "--issuer", first.issuer))
+        with Service(home / "first", arguments=options, patience=None) as first:
+            second = Service(
+                home / "second", workers=1, arguments=(*options, "--issuer", first.issuer), patience=None
+            )
             shutil.copytree(first.data / "keys", second.data / "keys")
             with second:
                 backstage = Backstage(first, settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from support.ehr import Ehr
-from support.service import PHR, PHR_DOCUMENT, Service
+from support.service import PATIENCE, PHR, PHR_DOCUMENT, Service
 from tillit.protocol.jose import SigningKey, generate_key
 from tillit_server.audit.log import AuditEntry
 from tillit_server.config import load_settings
@@ -55,7 +55,13 @@ class Backstage:
 
     def __init__(self, service: Service, settings: Path | None = None) -> None:
         self.service = service
-        flags = {"dev": True, "data": service.data, "clock": service.clock_file, "issuer": service.issuer}
+        flags = {
+            "dev": True,
+            "data": service.data,
+            "clock": service.clock_file,
+            "issuer": service.issuer,
+            "storage_timeout": PATIENCE,
+        }
         self.installation = build(load_settings(file=settings, flags=flags))
         self.services = self.installation.services
         self._name = secrets.token_hex(3)  # several of us may stand behind one service

@@ -24,7 +24,7 @@ class ManagedService(Service):
             file = data / "settings.toml"
             file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
             arguments = [*arguments, "--config", str(file)]
-        super().__init__(data, arguments=arguments, **options)
+        super().__init__(data, arguments=arguments, **{"patience": None, **options})
 
     def ready(self) -> tuple[int, dict[str, Any]]:
         """Status and report of ``/health/ready``."""

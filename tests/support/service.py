@@ -20,15 +20,24 @@ from tillit.protocol.jose import SigningKey, generate_key
 TILLIT = str(Path(sys.executable).with_name("tillit"))
 START_SECONDS = 60
 STOP_SECONDS = 15
+PATIENCE = 5.0
+"""Seconds. The shipped patience is for requests at a hospital, not for the disk of a busy test machine."""
 PHR = "nhn:phr/mhd/read-documentreferences"
 PHR_DOCUMENT = "nhn:phr/mhd/read-document"
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port nobody listens on just now."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on just now, and that was not given to another test of this process."""
+    while True:
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Service:
@@ -42,7 +51,9 @@ class Service:
         frozen: float | None = None,
         arguments: Sequence[str] = (),
         path: str = "",
+        patience: float | None = PATIENCE,
     ) -> None:
+        """``patience``: seconds a request waits for the store, None for what is shipped."""
         self.data = data
         self.workers = workers
         self.port = free_port()
@@ -54,6 +65,7 @@ class Service:
         self.log_file = data / "service.log"
         data.mkdir(parents=True, exist_ok=True)
         self.set_clock(frozen)
+        self.environment = clean_environment(patience)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Service":
@@ -81,7 +93,7 @@ class Service:
         command += ["--workers", str(self.workers), "--clock", str(self.clock_file), *self.arguments]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, env=clean_environment()
+                command, stdout=log, stderr=log, start_new_session=True, env=self.environment
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
@@ -153,9 +165,10 @@ class Service:
         return key
 
 
-def clean_environment() -> dict[str, str]:
-    """The environment without settings of ours."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TILLIT_")}
+def clean_environment(patience: float | None = PATIENCE) -> dict[str, str]:
+    """The environment without settings of ours, but for the patience with a disk that others keep busy."""
+    ours = {} if patience is None else {"TILLIT_STORAGE_TIMEOUT": str(patience)}
+    return {name: value for name, value in os.environ.items() if not name.startswith("TILLIT_")} | ours
 
 
 def run_cli(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
