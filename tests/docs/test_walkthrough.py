@@ -121,10 +121,10 @@ def test_the_page_for_a_stolen_key_ends_it(walked: dict[str, str]):
     printed = walked["a-key-is-stolen.md"]
 
     assert re.search(r"^done: revoked ES256 \S+ 20", printed, re.MULTILINE)
-    revoked = re.search(r"^(\S{43})  ES256  \w+  revoked ", printed, re.MULTILINE)
+    revoked = re.search(r"^(\S{43})  ES256  \w+ +revoked ", printed, re.MULTILINE)
     assert revoked
     assert re.search(
         rf"^[1-9][0-9]* token\(s\) signed by {re.escape(revoked[1])} since", printed, re.MULTILINE
     )
-    assert re.search(r"^\S{43}  ES256  \w+  active ", printed[revoked.start() :], re.MULTILINE)
+    assert re.search(r"^\S{43}  ES256  \w+ +active ", printed[revoked.start() :], re.MULTILINE)
     assert '"archive": true' in printed
