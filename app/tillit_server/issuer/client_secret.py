@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
+from tillit.protocol.dpop import Proof
 from tillit.protocol.errors import OAuthError, Rejected, invalid_request
 from tillit.protocol.gate import read_json
 from tillit.protocol.jose import PublicKey, load_public_jwk
@@ -43,18 +44,19 @@ _STILL_UNKNOWN: Final = 2
 class KeyAccess(Access):
     """What is known about such a request beside all that ``Access`` knows."""
 
-    token_for_itself: None
+    self_service_proof: Proof
     posted_key: PublicKey
 
 
-def token_for_itself(known: KeyAccess) -> None:
-    """``invalid_token``: a bound token for self-service, which the client got for itself."""
-    access = known.own_token.access
-    if access.audience != AUDIENCE or access.subject != access.client_id or known.bound_proof is None:
+def self_service_proof(known: KeyAccess) -> Proof:
+    """``invalid_token``: the proof of a bound token for self-service, which the client got for itself."""
+    access, proof = known.own_token.access, known.bound_proof
+    if access.audience != AUDIENCE or access.subject != access.client_id or proof is None:
         raise challenged(
             INVALID_TOKEN, f"a DPoP-bound token for {AUDIENCE} needed, got by client_credentials"
         )
     known.services.limits.require_client(known.request.endpoint, access.client_id)
+    return proof
 
 
 def posted_key(known: KeyAccess) -> PublicKey:
@@ -73,7 +75,7 @@ def posted_key(known: KeyAccess) -> PublicKey:
         raise OAuthError.from_rejected(INVALID_KEY, rejected) from rejected
 
 
-LISTING_STEPS = (*PROTECTED_STEPS, token_for_itself)
+LISTING_STEPS = (*PROTECTED_STEPS, self_service_proof)
 RENEWAL_STEPS = (*LISTING_STEPS, posted_key)
 
 
@@ -94,16 +96,13 @@ def renew_client_key(request: Request, services: Services) -> Answer:
     Raises ``Refused`` and ``StorageUnavailable``; then nothing has changed.
     """
     known = run(RENEWAL_STEPS, KeyAccess(request, services, SCOPE))
-    token, proof = known.own_token.access, known.bound_proof
-    if proof is None:  # a step has seen to it
-        raise AssertionError
     expires_at = int(known.now) + services.key_policy.lifetime
     try:
         change_client(
             services,
-            token.client_id,
+            known.own_token.client.id,
             lambda client: _renewed(known, client, expires_at),
-            claims=(proof_id(proof),),
+            claims=(proof_id(known.self_service_proof),),
         )
     except OAuthError as error:
         raise refused("renewed", error, known) from error
@@ -135,12 +134,11 @@ def _renewed(known: KeyAccess, client: Client, expires_at: float) -> Change:
         ClientKeyAdded(**about, reason="renewal", expires_at=expires_at, token_jti=token.jti, dropped=dropped)
     ]
     # Who binds the token to the new key has signed this very request with it (RFC 9449 §4.2).
-    if token.jkt != key.thumbprint:
-        return Change(added.client, events)
+    signed_with_it = token.jkt == key.thumbprint
     overlap = known.services.key_policy.overlap
-    proven = with_proof(added.client, key.thumbprint, now=known.now, overlap=overlap)
-    if proven is None:  # it was added a moment ago, unproven
-        raise AssertionError
+    proven = signed_with_it and with_proof(added.client, key.thumbprint, now=known.now, overlap=overlap)
+    if not proven:
+        return Change(added.client, events)
     shortened = tuple(entry.key.kid for entry in proven.shortened)
     events.append(
         ClientKeyProven(**about, reason="signed its own renewal", shortened=shortened, ends_at=proven.ends_at)

@@ -88,7 +88,8 @@ class Token:
 
         Raises ``TokenUnavailable``, and ``CustodyError`` for what the token never can do.
         """
-        for again in (True, False):
+        again = True
+        while True:
             with self._place(), self._module.held() as epoch:
                 seat = None
                 try:
@@ -106,7 +107,7 @@ class Token:
                     return done
             if not (again and self._found_again(epoch)):
                 raise TokenUnavailable(f"token {self.label!r} does not answer: {fault}")
-        raise AssertionError("unreachable")
+            again = False
 
     def close(self) -> None:
         """Let go of the module, and with the last user of it of every session."""
