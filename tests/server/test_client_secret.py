@@ -16,13 +16,13 @@ from support.ehr import Answer
 from support.granted import grant, login_client
 from support.self_service import KeyOwner, problem
 from support.service import Service, http
+from support.two_parts import TwoParts
 from tillit.protocol.jose import SigningKey, generate_key, private_jwk
 from tillit_server.issuer.client_secret import renew_client_key
 from tillit_server.issuer.clients.keys import MAX_KEYS
 from tillit_server.issuer.clients.registration import remove_key
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.steps import Refused
-from tillit_server.storage.ports import Conflict, Settlement
 
 YEAR = 31_536_000
 FORTNIGHT = 1_209_600
@@ -315,29 +315,9 @@ def test_a_token_from_before_a_removal_renews_nothing(backstage: Backstage):
     assert (entry.public["kid"], entry.public["operator"]) == (stolen.kid, "kari")
 
 
-class TwoParts:
-    """A store whose ids stay spent when the record they came with has moved on; the first race is lost."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.lost = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def settle(self, settlement: Settlement) -> None:
-        """As a store of two servers does: spend, then write."""
-        if settlement.claims:
-            self._store.settle(Settlement(claims=settlement.claims))
-        if settlement.puts and not self.lost:
-            self.lost += 1
-            raise Conflict(settlement.puts[0].kind, "version")
-        self._store.settle(replace(settlement, claims=()))
-
-
 def test_a_lost_race_is_no_replay_of_itself(backstage: Backstage, owner: KeyOwner):
     """Where ids and records lie on two servers, a renewal that loses a race is still answered, and its proof is spent."""
-    store = TwoParts(backstage.services.store)
+    store = TwoParts(backstage.services.store, races=1)
     services = replace(backstage.services, store=store)
     key = generate_key("ES256")
     sent = Request(
@@ -348,7 +328,7 @@ def test_a_lost_race_is_no_replay_of_itself(backstage: Backstage, owner: KeyOwne
         body=json.dumps(key.public.jwk).encode(),
     )
     assert renew_client_key(sent, services).status == 200
-    assert store.lost == 1
+    assert store.races == 0
     with pytest.raises(Refused) as caught:
         renew_client_key(replace(sent, body=json.dumps(generate_key("ES256").public.jwk).encode()), services)
     assert caught.value.error.code == "invalid_dpop_proof"

@@ -11,6 +11,7 @@ import pytest
 from support.granted import HPR_SCOPE
 from support.in_process import Guest, House
 from support.redeeming import CALLBACK, WARD, Laid, lay
+from support.two_parts import TwoParts
 from tillit.attestation.registers import RegisterUnavailable
 from tillit_server.issuer.families import FAMILY, Family
 from tillit_server.issuer.revocation import revoke
@@ -117,11 +118,19 @@ class Rival:
         self._store.settle(settlement)
 
 
+@pytest.fixture(params=["one server", "two servers"])
+def store(request: pytest.FixtureRequest, house: House) -> Any:
+    """The store, and as it would be where ids and records lie on two servers."""
+    return house.services.store if request.param == "one server" else TwoParts(house.services.store)
+
+
 @pytest.mark.parametrize(("times", "outcome"), [(1, "ok"), (4, "ok"), (5, "away")])
-def test_who_loses_the_race_for_a_family_looks_again(times: int, outcome: str, house: House, guest: Guest):
+def test_who_loses_the_race_for_a_family_looks_again(
+    times: int, outcome: str, house: House, guest: Guest, store: Any
+):
     """A refresh that comes second is judged by what is true then; who never gets a turn hears 503."""
     laid, body = tokens(house, guest)
-    services = replace(house.services, store=Rival(house.services.store, laid, times))
+    services = replace(house.services, store=Rival(store, laid, times))
     try:
         status, answer, _ = issue_token(judge_token_request(refreshing(guest, body), services))
     except StorageUnavailable:
@@ -139,10 +148,23 @@ def test_who_loses_to_a_revocation_gets_nothing(house: House, guest: Guest):
     assert caught.value.error.code == "invalid_grant"
 
 
-def test_a_login_is_ended_even_while_it_is_being_changed(house: House, guest: Guest):
+def test_a_revocation_that_loses_a_race_is_done(house: House, guest: Guest, store: Any):
+    """A login that is given up while somebody refreshes has ended when that is said."""
+    laid, body = tokens(house, guest)
+    services = replace(house.services, store=Rival(store, laid, 2))
+    assert (
+        revoke(guest.request({"token": body["refresh_token"]}, path="/connect/revocation"), services).status
+        == 200
+    )
+    family = family_of(house, laid)
+    assert family is not None
+    assert family.revoked
+
+
+def test_a_login_is_ended_even_while_it_is_being_changed(house: House, guest: Guest, store: Any):
     """A code that comes back ends its family though others write it at the same time."""
     laid, _ = tokens(house, guest)
-    services = replace(house.services, store=Rival(house.services.store, laid, 3))
+    services = replace(house.services, store=Rival(store, laid, 3))
     with pytest.raises(Refused):
         judge_token_request(guest.request(form(laid), key=guest.dpop_key), services)
     family = family_of(house, laid)

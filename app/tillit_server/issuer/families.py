@@ -10,19 +10,20 @@ with the old token gives the same new one until that is used.
 import base64
 import hmac
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self
 
 from tillit_server.issuer.authorized import Authorized
 from tillit_server.issuer.services import SKEW
-from tillit_server.storage.ports import Put
+from tillit_server.storage.ports import Conflict, Put, Settlement, StorageUnavailable, Store
 
 FAMILY: Final = "family"
 ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (a space of tickets, by jti)
 """What the store knows of an access token: ``family``, if somebody has logged in, and what it was made
 ``from`` in exchanges, as a list of jti and client."""
 _MAX_LENGTH: Final = 256
+_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +100,28 @@ def _mac(family: Family, generation: int) -> str:
     message = f"{family.authorized.family}.{generation}".encode()
     mac = hmac.digest(family.key.encode(), message, "sha256")
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode("ascii")
+
+
+def settle_with_family(
+    store: Store, make: Callable[[], Settlement | None], look_again: Callable[[], object] = lambda: None
+) -> None:
+    """Settle what ``make`` gives, if anything; whoever loses a race for the family's record looks again.
+
+    Single-use ids are spent once, also where a store of two servers has kept them spent. Raises ``Conflict``
+    for whatever else came first, ``StorageUnavailable``, and what the two functions raise.
+    """
+    ids_spent = False
+    for _ in range(_TRIES):
+        settlement = make()
+        if settlement is None:
+            return
+        try:
+            store.settle(replace(settlement, claims=()) if ids_spent else settlement)
+        except Conflict as conflict:
+            if conflict.space != FAMILY:
+                raise
+            ids_spent = ids_spent or conflict.ids_spent
+            look_again()
+        else:
+            return
+    raise StorageUnavailable("the family is being changed all the time")

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from tillit.protocol.errors import OAuthError
 from tillit_server.audit.events import CodeReused
-from tillit_server.issuer.families import FAMILY, Family, put_family
+from tillit_server.issuer.families import FAMILY, Family, put_family, settle_with_family
 from tillit_server.issuer.settling import single_use_ids
-from tillit_server.storage.ports import Conflict, Settlement, StorageUnavailable
+from tillit_server.storage.ports import Settlement
 
 if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
-
-_TRIES = 5
 
 
 class Reused(OAuthError):  # noqa: N818 (a refusal is an answer)
@@ -36,17 +34,13 @@ def end_family(reused: Reused, known: "TokenFacts") -> None:
     store, audit = known.services.store, known.services.audit
     claims = single_use_ids(known.authenticated_client, known.fresh_proof)
     event = CodeReused(client_id=known.authenticated_client.client.id, family=reused.family, kind=reused.kind)
-    for _ in range(_TRIES):
+
+    def ending() -> Settlement | None:
         found = store.records.get(FAMILY, reused.family)
         family = Family.from_json(found.value) if found else None
         if found is None or family is None or family.revoked:
-            return
+            return None
         revoked = put_family(replace(family, revoked=True), expect=found.version)
-        try:
-            store.settle(Settlement(claims=claims, puts=(revoked,), entries=(audit.entry(event),)))
-        except Conflict as conflict:
-            if conflict.space != FAMILY:
-                raise
-        else:
-            return
-    raise StorageUnavailable("the family is being changed all the time")
+        return Settlement(claims=claims, puts=(revoked,), entries=(audit.entry(event),))
+
+    settle_with_family(store, ending)

@@ -17,7 +17,7 @@ from tillit_server.issuer.client_requests import (
     authenticated_client,
     unseen,
 )
-from tillit_server.issuer.families import put_family
+from tillit_server.issuer.families import put_family, settle_with_family
 from tillit_server.issuer.own_tokens import (
     REVOKED_TOKEN,
     OwnRefreshToken,
@@ -26,14 +26,12 @@ from tillit_server.issuer.own_tokens import (
 )
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
-from tillit_server.issuer.settling import ASSERTION
 from tillit_server.issuer.steps import refused, run
 from tillit_server.issuer.unseen import replayed
-from tillit_server.storage.ports import Conflict, Put, Settlement, StorageUnavailable
+from tillit_server.storage.ports import Conflict, Put, Settlement
 
 # A clock that jumped ahead by hours, and back, must not bring a token to life again (threat T3).
 REMEMBERED = 86_400
-_TRIES = 5
 
 
 class Revocation(ClientFacts):
@@ -69,17 +67,15 @@ def revoke(request: Request, services: Services) -> Answer:
     ``StorageUnavailable``: a token is never called revoked that is not.
     """
     known = run(REVOCATION_STEPS, Revocation(request, services))
-    for _ in range(_TRIES):
-        try:
-            services.store.settle(_settlement_of(known))
-        except Conflict as conflict:
-            if conflict.space == ASSERTION:
-                raise refused("settle", replayed(conflict.space), known) from conflict
-            # Somebody has refreshed, or revoked, in the same instant: look again.
-            known.token_to_revoke = token_to_revoke(known)
-        else:
-            return Answer(200, {}, NO_STORE)
-    raise StorageUnavailable("the family is being changed all the time")
+
+    def look_again() -> None:
+        known.token_to_revoke = token_to_revoke(known)
+
+    try:
+        settle_with_family(services.store, lambda: _settlement_of(known), look_again)
+    except Conflict as conflict:
+        raise refused("settle", replayed(conflict.space), known) from conflict
+    return Answer(200, {}, NO_STORE)
 
 
 def _settlement_of(known: Revocation) -> Settlement:

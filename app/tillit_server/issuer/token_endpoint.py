@@ -11,7 +11,7 @@ from tillit_server.issuer.carrying import carry_attestation
 from tillit_server.issuer.client_authentication import AuthenticatedClient, authenticate_client
 from tillit_server.issuer.codes import CODE
 from tillit_server.issuer.details import attests, refuse_unsigned_details
-from tillit_server.issuer.families import FAMILY
+from tillit_server.issuer.families import settle_with_family
 from tillit_server.issuer.grants import GRANTS
 from tillit_server.issuer.grants.authorization_code import not_good
 from tillit_server.issuer.grants.basis import Basis, Grant
@@ -28,9 +28,7 @@ from tillit_server.issuer.targeting import narrow_scope
 from tillit_server.issuer.terms import within_terms
 from tillit_server.issuer.token_answers import token_answer
 from tillit_server.issuer.unseen import replayed, require_unseen
-from tillit_server.storage.ports import Conflict, Settlement, StorageUnavailable
-
-_TRIES = 5
+from tillit_server.storage.ports import Conflict, Settlement
 
 
 class TokenFacts(Facts):
@@ -175,18 +173,17 @@ def issue_token(known: TokenFacts) -> tuple[int, dict[str, Any], tuple[tuple[str
     Raises ``Refused`` for the loser of a race, and ``StorageUnavailable`` when what must be remembered
     cannot be: no token leaves then.
     """
-    for _ in range(_TRIES):
-        try:
-            known.services.store.settle(settlement_of(known))
-        except Conflict as conflict:
-            if conflict.space != FAMILY:
-                raise _lost(conflict, known) from conflict
+    try:
+        settle_with_family(
+            known.services.store,
+            lambda: settlement_of(known),
             # Somebody has refreshed in the same instant, or revoked: what holds now decides.
-            _run(STEPS_FROM_THE_GRANT, known)
-        else:
-            note_use(known.authenticated_client, known.services, known.now)
-            return 200, token_answer(known), _headers(known)
-    raise StorageUnavailable("the family is being changed all the time")
+            lambda: _run(STEPS_FROM_THE_GRANT, known),
+        )
+    except Conflict as conflict:
+        raise _lost(conflict, known) from conflict
+    note_use(known.authenticated_client, known.services, known.now)
+    return 200, token_answer(known), _headers(known)
 
 
 def _run(steps: Sequence[Step[TokenFacts]], known: TokenFacts) -> TokenFacts:

@@ -43,12 +43,14 @@ class Conflict(Exception):  # noqa: N818
     fixed order claims, redemptions, issues, puts (each in the order given). `reason`: `spent` (claimed or
     redeemed before), `forgotten` (so old that nobody can tell any more), `unknown` and `expired` (no such
     ticket, or past its time), `exists` (a ticket of that key is there), `version` (the record has moved on).
+    `ids_spent`: a store of two servers has spent the claims all the same, so that they must not come again.
     """
 
-    def __init__(self, space: str, reason: ConflictReason = "spent") -> None:
+    def __init__(self, space: str, reason: ConflictReason = "spent", *, ids_spent: bool = False) -> None:
         super().__init__(f"{space}: {reason}")
         self.space = space
         self.reason = reason
+        self.ids_spent = ids_spent
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from tillit_server.storage.ports import (
     Claim,
+    Conflict,
     Issue,
     Journal,
     Once,
@@ -71,6 +72,8 @@ class SharedStore:
         except GuardMoved:
             self.spending.moved()
             raise
+        except Conflict as conflict:
+            raise Conflict(conflict.space, conflict.reason, ids_spent=spends) from conflict
 
     def seen(self, space: str, key: str) -> bool:
         """A look, not a judgement: True when the id is already spent."""
