@@ -149,6 +149,22 @@ def test_k3_a_renewal_that_is_killed_starts_and_goes_on(point: str, house: House
     assert not list(house.setup.keys.glob(".new-*"))
 
 
+def test_a_process_that_runs_follows_when_all_is_done(house: House):
+    """Rings, rollback guard and key file are other ones at its next look, and it signs on with the same key."""
+    running = house.build()
+    kid = running.services.signer.sign("at+jwt", {}, "ES256")[1]
+    assert house.run("--yes").exit_code == 0
+    ((new,), _) = house.sealed()
+
+    def followed() -> bool:
+        assert running.services.signer.sign("at+jwt", {}, "ES256")[1] == kid
+        return running.custody.master_id == new
+
+    assert running.custody.master_id != new
+    assert eventually(followed)
+    running.close()
+
+
 def test_another_host_goes_on_when_it_is_given_the_file(house: House, tmp_path: Path):
     """Without it: no signature, one line that says what to bring. With it: at once, and for good at its next start."""
     elsewhere = tmp_path / "host"

@@ -14,6 +14,8 @@ PRODUCTION: dict[str, Any] = {
     "keys": "/etc/tillit/keys",
     "passphrase_file": "/run/tillit/passphrase",
     "pkcs11_pin_file": "/run/tillit/pin",
+    "storage_url": "postgresql://database/tillit",
+    "storage_shared_url": "embedded",
 }
 # One value for each setting, as the environment spells it and as the file and the code have it.
 VALUES: dict[str, tuple[str, Any, Any]] = {
@@ -61,6 +63,9 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "refresh_lifetime": ("3600", 3600, 3600),
     "client_key_lifetime": ("8640000", 8_640_000, 8_640_000),
     "client_key_overlap": ("86400", 86_400, 86_400),
+    "storage_url": ("postgresql://db/tillit",) * 3,
+    "storage_shared_url": ("redis://shared/0",) * 3,
+    "storage_connections": ("7", 7, 7),
     "storage_timeout": ("0.5", 0.5, 0.5),
     "client_key_networks": ("10.1.0.0/16 fd00::/8", ["10.1.0.0/16", "fd00::/8"], ("10.1.0.0/16", "fd00::/8")),
 }

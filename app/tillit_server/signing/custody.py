@@ -103,15 +103,12 @@ class Custody:
         return encode(hmac.digest(self._masters[master or self.master_id].mac_key, document, "sha256"))
 
     def authentic(self, document: bytes, mac: str) -> bool:
-        """Whether any master key of this host has authenticated ``document``."""
-        return any(hmac.compare_digest(mac, self.authenticate(document, master)) for master in self._masters)
+        """Whether any master key of this host, by now, has authenticated ``document``."""
+        return self._is_ours(document, mac) or (self._look_again() and self._is_ours(document, mac))
 
     def has(self, master: str) -> bool:
         """Whether this host has the master key of that id, by now."""
-        if master not in self._masters and (found := self._files()) != self._looked:
-            self._looked = found
-            self._learn(self._read())
-        return master in self._masters
+        return master in self._masters or (self._look_again() and master in self._masters)
 
     def follow(self, master: str) -> None:
         """Seal with this master key from now on, unless a later one seals already."""
@@ -146,6 +143,20 @@ class Custody:
         raw = decode(text) if scheme == "sealed" else b""
         key = self._masters[master].seal_key
         return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode())
+
+    def _is_ours(self, document: bytes, mac: str) -> bool:
+        return any(
+            hmac.compare_digest(mac, self.authenticate(document, master)) for master in tuple(self._masters)
+        )
+
+    def _look_again(self) -> bool:
+        """Whether the files are others than they were; what they hold is known then."""
+        found = self._files()
+        if found == self._looked:
+            return False
+        self._looked = found
+        self._learn(self._read())
+        return True
 
     def _learn(self, masters: Sequence[bytes]) -> None:
         for master in masters:
