@@ -54,12 +54,13 @@ def run(page: str, service: Service, place: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def walked(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def walked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What the commands of the EHR's page print, and then those of the security staff's pages."""
     place = tmp_path_factory.mktemp("page")
     (place / "docs").symlink_to(ROOT / "docs")
     pages = ("for-ehr-clients.md", "for-security-staff.md", "rotate-a-key.md", "a-key-is-stolen.md")
-    return {page: run(page, service, place) for page in pages}
+    with Service(place / "service") as service:  # of its own: its keys are changed
+        return {page: run(page, service, place) for page in pages}
 
 
 def test_the_page_for_ehr_clients_leads_to_a_token(walked: dict[str, str]):
