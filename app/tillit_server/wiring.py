@@ -4,7 +4,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tillit import __version__
 from tillit.attestation.rulebook import RULE_PACK_VERSION
@@ -31,9 +30,8 @@ from tillit_server.issuer.clients.rules import ClientError, unusable
 from tillit_server.issuer.clients.seeds import read_seeds
 from tillit_server.issuer.clients.use import KeyUseKeeper
 from tillit_server.issuer.discovery import describe
-from tillit_server.issuer.explain import ExplainLimit
-from tillit_server.issuer.limiting import Addresses, rate_limits
-from tillit_server.issuer.login.idps import IdpError, IdpRegistry, load_idps
+from tillit_server.issuer.limiting import rate_limits
+from tillit_server.issuer.login.idps import IdpError
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.services import Lifetimes, Services
 from tillit_server.metrics import Meters
@@ -50,17 +48,7 @@ from tillit_server.storage.ring import RingStore
 from tillit_server.storage.sealing import Sealer, SealingKeys
 from tillit_server.storage.shared import SharedStore
 from tillit_server.storage.watched import WatchedStore
-from tillit_server.web.login import CALLBACK_PATH
-from tillit_server.web.routes import Doors, endpoint_names, make_app
-from tillit_server.web.test_provider.provider import (
-    DevelopmentProvider,
-    PublicAddress,
-    idp_of_test_provider,
-    read_practitioners,
-)
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+from tillit_server.web.urls import endpoint_names
 
 CHECKPOINT = "audit.checkpoint"
 
@@ -71,7 +59,6 @@ UNUSABLE = (
     ClockFileError,
     CustodyError,
     IdpError,
-    PublicAddress,
     RegisterFileError,
     StorageRefused,
     StorageUnavailable,
@@ -87,8 +74,6 @@ class Installation:
     services: Services
     custody: Custody
     secrets: Secrets
-    idps: IdpRegistry
-    test_provider: DevelopmentProvider | None
     checkpoints: CheckpointKeeper
     audit_secret: bytes
     store: WatchedStore
@@ -184,7 +169,6 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
                 raise ApiConfigError(f"{api.audience}: signing_algorithm: {fault}")
         keys_of_seeds = settings.data / "clients" if settings.dev else None
         sow(services, read_seeds(settings.config / "clients", development_keys=keys_of_seeds))
-        idps, test_provider = _identity_providers(settings, services)
         if worker:
             audit.record(
                 ServiceStarted(
@@ -202,32 +186,12 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             services,
             custody,
             secrets,
-            idps,
-            test_provider,
             checkpoints,
             audit_secret,
             store,
             closing.pop_all(),
         )
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here
-
-
-def public_app(installation: Installation) -> "WSGIApplication":
-    """The front door of an installation."""
-    settings, services = installation.settings, installation.services
-    return make_app(
-        services,
-        Doors(
-            path=settings.path,
-            metadata=describe(settings.issuer, services.apis, settings.algorithms),
-            max_age=settings.jwks_max_age,
-            addresses=Addresses(settings.trusted_proxies),
-            explain_limit=ExplainLimit(settings.explain_per_minute, time.monotonic),
-            idps=installation.idps,
-            test_provider=installation.test_provider,
-            monotonic=time.monotonic,
-        ),
-    )
 
 
 def _open_custody(settings: Settings) -> Custody:
@@ -259,23 +223,3 @@ def _make_data_directory(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError([f"data: {path} cannot be made ({error.strerror})"]) from error
-
-
-def _identity_providers(
-    settings: Settings, services: Services
-) -> tuple[IdpRegistry, DevelopmentProvider | None]:
-    """The configured providers; in development mode the test provider too, which this service is itself."""
-    keys = settings.data / "idps"
-    configured = load_idps(settings.config / "idps", development_keys=keys if settings.dev else None)
-    if not settings.dev:
-        return IdpRegistry(*configured), None
-    idp = idp_of_test_provider(settings.own_address, keys)
-    provider = DevelopmentProvider(
-        idp,
-        keys=keys,
-        callback=settings.url(CALLBACK_PATH),
-        practitioners=read_practitioners(settings.config / "registers"),
-        store=services.store,
-        clock=services.clock,
-    )
-    return IdpRegistry(*configured, idp), provider

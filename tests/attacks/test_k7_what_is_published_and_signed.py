@@ -12,8 +12,8 @@ from support.service import Service, http_json
 from support.wire import FORM
 from tillit.protocol.gate import read_jws
 from tillit.protocol.jose import load_public_jwks, verify
+from tillit_server.front_door import public_app
 from tillit_server.signing import signer
-from tillit_server.wiring import public_app
 
 MEMBERS = {"EC": {"crv", "x", "y"}, "RSA": {"n", "e"}, "OKP": {"crv", "x"}}
 JWKS = "/.well-known/openid-configuration/jwks"

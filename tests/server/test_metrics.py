@@ -15,7 +15,7 @@ from tillit_server.issuer.login.authorization_steps import AUTHORIZATION_STEPS
 from tillit_server.issuer.login.pushed_requests import PAR_STEPS
 from tillit_server.issuer.token_endpoint import TOKEN_STEPS
 from tillit_server.metrics import CODES, MAX_SERIES, NONE, OTHER, Meters, exposition, packed
-from tillit_server.web.routes import endpoint_names
+from tillit_server.web.urls import endpoint_names
 
 STEPS = {step.__name__ for step in (*TOKEN_STEPS, *PAR_STEPS, *AUTHORIZATION_STEPS)}
 CLOSED = {

@@ -11,6 +11,7 @@ from support.service import PATIENCE, PHR, PHR_DOCUMENT, Service
 from tillit.protocol.jose import SigningKey, generate_key
 from tillit_server.audit.log import AuditEntry
 from tillit_server.config import load_settings
+from tillit_server.front_door import identity_providers
 from tillit_server.issuer.clients.client import client_from
 from tillit_server.issuer.clients.registration import register, set_disabled
 from tillit_server.wiring import build
@@ -64,6 +65,7 @@ class Backstage:
         }
         self.installation = build(load_settings(file=settings, flags=flags))
         self.services = self.installation.services
+        self.idps, _ = identity_providers(self.installation)
         self._name = secrets.token_hex(3)  # several of us may stand behind one service
         self._clients = 0
         self._entries: dict[int, list[AuditEntry]] = {}

@@ -146,7 +146,7 @@ class Reception:
     def open_with(self, parameters: Mapping[str, str], **cookies: str | None) -> SendBack | LogIn:
         """Open it with any parameters."""
         browser = Browser(parameters, **cookies)
-        return open_authorization(browser, self.services, self.backstage.installation.idps)
+        return open_authorization(browser, self.services, self.backstage.idps)
 
     def log_in(self, ehr: LoginEhr, request_uri: str, user: User | None = None, **cookies: Any) -> SendBack:
         """Open it, have somebody log in, and give the way back."""

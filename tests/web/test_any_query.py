@@ -104,7 +104,7 @@ def test_s6_a_store_that_is_away_is_a_page(shared_house: House, path: str) -> No
     doors = Doors(path="", metadata={}, max_age=1, explain_limit=ExplainLimit(1, time.monotonic))
     key = "A" * 43
     state = f"test.{key}"
-    idps = IdpRegistry(*shared_house.backstage.installation.idps)
+    idps = IdpRegistry(*shared_house.backstage.idps)
     client = Client(framework_app(services, replace(doors, idps=idps)))
     query = {
         "client_id": shared_house.client.client_id,

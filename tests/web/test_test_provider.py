@@ -15,10 +15,9 @@ from tillit.protocol.client_assertion import ASSERTION_TYPE, make_assertion
 from tillit.protocol.jose import generate_key, load_private_jwk
 from tillit.protocol.pkce import challenge_of, make_verifier
 from tillit_server.config import SHIPPED_CONFIG
-from tillit_server.issuer.login.idps import IdpRegistry
+from tillit_server.issuer.login.idps import IdpError, IdpRegistry
 from tillit_server.web.test_provider.provider import (
     DevelopmentProvider,
-    PublicAddress,
     idp_of_test_provider,
     read_practitioners,
 )
@@ -205,7 +204,7 @@ def test_everybody_of_the_register_is_offered(direct: Direct) -> None:
 @pytest.mark.parametrize("host", ["tillit.example.no", "192.0.2.1", "10.0.0.1", "[2001:db8::1]", "127.0.0.1.example"])  # fmt: skip
 def test_it_refuses_a_public_address(tmp_path: Path, host: str) -> None:
     """Whatever the settings say, it is not built for an address that others can reach."""
-    with pytest.raises(PublicAddress):
+    with pytest.raises(IdpError):
         DevelopmentProvider(
             idp_of_test_provider(f"https://{host}", tmp_path),
             keys=tmp_path,

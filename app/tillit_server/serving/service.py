@@ -22,6 +22,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from tillit_server.config import Settings, SettingsError
+from tillit_server.front_door import public_app
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.logs import SERVER_LOGGING, set_up_logging
 from tillit_server.serving.connections import close_stuck
@@ -31,8 +32,8 @@ from tillit_server.serving.supervisor import REFUSED, Supervisor
 from tillit_server.serving.worker_report import WorkerReport
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.door import Door
-from tillit_server.web.routes import endpoint_names, judged_paths
-from tillit_server.wiring import UNUSABLE, build, public_app
+from tillit_server.web.urls import endpoint_names, judged_paths
+from tillit_server.wiring import UNUSABLE, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +67,7 @@ def serve(settings: Settings) -> None:
     management = open_management(settings)
     with closing(build(settings)) as installation:
         installation.services.signer.check()
+        public_app(installation)
     server = Supervisor(
         "tillit",
         drain=settings.drain,
@@ -133,12 +135,13 @@ def _load(settings: Settings, ready: Semaphore, line: Connection) -> Door:
     set_up_logging()
     try:
         installation = build(settings, worker=True)
+        app = public_app(installation)
     except UNUSABLE as error:
         _log.error("worker cannot start", extra={"event": {"reason": str(error)}})
         raise SystemExit(TRY_AGAIN if isinstance(error, StorageUnavailable) else REFUSED) from None
     Finalize(None, installation.close, exitpriority=1)
     door = Door(
-        public_app(installation),
+        app,
         places=settings.threads,
         judged=judged_paths(settings.path),
         names=endpoint_names(settings.path),

@@ -8,7 +8,7 @@ import orjson
 from flask import Response, request
 
 from tillit.protocol.introspection import MEDIA_TYPE
-from tillit.protocol.metadata import ENDPOINTS, EXPIRED_JWKS_PATH, JWKS_PATH, SOURCE_HEADER
+from tillit.protocol.metadata import EXPIRED_JWKS_PATH, JWKS_PATH, SOURCE_HEADER
 from tillit_server.issuer.introspection import SignedAnswer, introspect
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.revocation import revoke
@@ -16,10 +16,8 @@ from tillit_server.issuer.services import Services
 from tillit_server.issuer.userinfo import userinfo
 from tillit_server.web.answering import JSON, publish, respond
 from tillit_server.web.translate import FORM, form_request
+from tillit_server.web.urls import INTROSPECTION_PATH, REVOCATION_PATH, USERINFO_PATH
 
-USERINFO_PATH: Final = ENDPOINTS["userinfo_endpoint"]
-INTROSPECTION_PATH: Final = ENDPOINTS["introspection_endpoint"]
-REVOCATION_PATH: Final = ENDPOINTS["revocation_endpoint"]
 _EMPTY_FORM: Final = {"CONTENT_TYPE": FORM, "CONTENT_LENGTH": "0"}
 
 Route = tuple[str, str, Callable[[], Response]]

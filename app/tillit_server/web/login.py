@@ -13,7 +13,6 @@ from flask import Response, request
 
 from tillit.protocol.authorization_response import redirect_location
 from tillit.protocol.errors import OAuthError
-from tillit.protocol.metadata import ENDPOINTS
 from tillit_server.issuer.answers import ERROR_ID_HEADER, Answer, new_error_id
 from tillit_server.issuer.login.authorization import (
     complete_login,
@@ -29,11 +28,7 @@ from tillit_server.web.errors import answer_error
 from tillit_server.web.pages import ASSETS, Pages, origin_source
 from tillit_server.web.translate import body_parameters, invalid_request_with, query_parameters
 from tillit_server.web.upstream import ProviderAway, Upstream
-
-AUTHORIZE_PATH: Final = ENDPOINTS["authorization_endpoint"]
-LOGIN_PATH: Final = "/connect/login"
-CALLBACK_PATH: Final = "/connect/login/callback"
-CANCEL_PATH: Final = "/connect/login/cancel"
+from tillit_server.web.urls import AUTHORIZE_PATH, CALLBACK_PATH, CANCEL_PATH, LOGIN_PATH
 
 _MAX_QUERY: Final = 4_000  # longer than this, with the other headers, a request line may be refused
 _CLIENT_FAULTS: Final = 500

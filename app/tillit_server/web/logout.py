@@ -7,7 +7,6 @@ from typing import Final
 from flask import Response, request
 
 from tillit.protocol.authorization_response import redirect_location
-from tillit.protocol.metadata import ENDPOINTS
 from tillit_server.issuer.login.browser import Browser, SendBack
 from tillit_server.issuer.login.logout import CONFIRM, RETURN_TO, TAKEN, Confirm, log_out
 from tillit_server.issuer.services import Services
@@ -16,8 +15,8 @@ from tillit_server.web.errors import answer_error
 from tillit_server.web.login import Route, View, error_page
 from tillit_server.web.pages import Pages, origin_source
 from tillit_server.web.translate import body_parameters, query_parameters
+from tillit_server.web.urls import END_SESSION_PATH
 
-END_SESSION_PATH: Final = ENDPOINTS["end_session_endpoint"]
 _FROM_HERE: Final = "from_here"
 _LOCALES: Final = "ui_locales"
 

@@ -12,10 +12,9 @@ from flask import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tillit_server.web.texts import TEST_MARKS, TEXTS, language_of
+from tillit_server.web.urls import ICON_PATH, STYLE_PATH
 
 HTML: Final = "text/html; charset=utf-8"
-STYLE_PATH: Final = "/connect/tillit.css"
-ICON_PATH: Final = "/connect/tillit.svg"
 ASSETS: Final = {
     STYLE_PATH: ("tillit.css", "text/css; charset=utf-8"),
     ICON_PATH: ("tillit.svg", "image/svg+xml"),

@@ -21,13 +21,11 @@ from tillit.protocol.errors import OAuthError
 from tillit.protocol.metadata import (
     DETAILS_METADATA_PATH,
     IDPS_PATH,
-    JWKS_PATH,
     OAUTH_PATH,
     OPENID_PATH,
 )
 from tillit_server.issuer.answers import Answer
 from tillit_server.issuer.authorization_server import TokenServer
-from tillit_server.issuer.client_secret import CLIENT_SECRET_PATH
 from tillit_server.issuer.details_metadata import details_metadata
 from tillit_server.issuer.discovery import TOKEN_PATH, available_idps
 from tillit_server.issuer.explain import ExplainLimit, explain_token_request
@@ -37,51 +35,20 @@ from tillit_server.issuer.login.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
 from tillit_server.web.answering import JSON, publish, respond, tell_code
 from tillit_server.web.cookies import cookies_of
-from tillit_server.web.endpoints import (
-    INTROSPECTION_PATH,
-    REVOCATION_PATH,
-    USERINFO_PATH,
-    EndpointsDoor,
-)
+from tillit_server.web.endpoints import EndpointsDoor
 from tillit_server.web.errors import answer_error
-from tillit_server.web.login import AUTHORIZE_PATH, CALLBACK_PATH, CANCEL_PATH, LOGIN_PATH, LoginDoor
-from tillit_server.web.logout import END_SESSION_PATH, LogoutDoor
+from tillit_server.web.login import LoginDoor
+from tillit_server.web.logout import LogoutDoor
 from tillit_server.web.pages import ASSETS, Pages
 from tillit_server.web.self_service import SelfServiceDoor, refuse
 from tillit_server.web.test_provider.provider import DevelopmentProvider
 from tillit_server.web.test_provider.views import TestProviderDoor
 from tillit_server.web.translate import form_request
 from tillit_server.web.upstream import Upstream
+from tillit_server.web.urls import CALLBACK_PATH, EXPLAIN_PATH
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-EXPLAIN_PATH = "/explain"
-_JUDGED = (
-    TOKEN_PATH,
-    PAR_PATH,
-    USERINFO_PATH,
-    INTROSPECTION_PATH,
-    REVOCATION_PATH,
-    EXPLAIN_PATH,
-    CLIENT_SECRET_PATH,
-)
-_NAMES = {
-    TOKEN_PATH: "token",
-    PAR_PATH: "par",
-    AUTHORIZE_PATH: "authorize",
-    LOGIN_PATH: "login",
-    CALLBACK_PATH: "callback",
-    CANCEL_PATH: "cancel",
-    END_SESSION_PATH: "end_session",
-    USERINFO_PATH: "userinfo",
-    INTROSPECTION_PATH: "introspection",
-    REVOCATION_PATH: "revocation",
-    EXPLAIN_PATH: "explain",
-    CLIENT_SECRET_PATH: "client_secret",
-    OPENID_PATH: "metadata",
-    JWKS_PATH: "jwks",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +98,6 @@ def _json_answer(
     headers = [("Content-Type", JSON), ("Content-Length", str(len(body))), *answer.headers]
     start_response(f"{answer.status} {HTTP_STATUS_CODES[answer.status]}", headers)
     return [body]
-
-
-def judged_paths(path: str) -> tuple[str, ...]:
-    """Where programs are judged, as against pages and documents. ``path``: of the issuer."""
-    return tuple(path + url for url in _JUDGED)
-
-
-def endpoint_names(path: str) -> dict[str, str]:
-    """What each path is called in the metrics; what is not among them is ``other``."""
-    return {path + url: name for url, name in _NAMES.items()} | {OAUTH_PATH + path: "metadata"}
 
 
 def token_door(

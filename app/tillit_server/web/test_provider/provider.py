@@ -17,7 +17,7 @@ from tillit.protocol.errors import OAuthError, invalid_client, invalid_grant, in
 from tillit.protocol.id_token import make_id_token
 from tillit.protocol.pkce import check_verifier
 from tillit_server.issuer.development_keys import development_key
-from tillit_server.issuer.login.idps import Idp
+from tillit_server.issuer.login.idps import Idp, IdpError
 from tillit_server.storage.ports import Claim, Conflict, Settlement, Store
 
 NAME: Final = "test"
@@ -32,10 +32,6 @@ _REQUEST_SECONDS: Final = 3600
 _CODE_SECONDS: Final = 60
 _TOKEN_SECONDS: Final = 60
 _URN: Final = "urn:ietf:params:oauth:request_uri:"
-
-
-class PublicAddress(Exception):  # noqa: N818 (where it was put, not what went wrong)
-    """A provider that lets anybody in must not be reached from anywhere but this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def read_practitioners(registers: Path) -> tuple[Practitioner, ...]:
 
 
 class DevelopmentProvider:
-    """The provider under ``issuer``, which is ours with ``PATH``. Raises ``PublicAddress``."""
+    """The provider under ``issuer``, which is ours with ``PATH``. Raises ``IdpError``."""
 
     def __init__(
         self,
@@ -93,7 +89,7 @@ class DevelopmentProvider:
     ) -> None:
         host = urlsplit(idp.issuer).hostname or ""
         if host != "localhost" and not _is_loopback(host):
-            raise PublicAddress("the test provider belongs to a loopback address")
+            raise IdpError("the test provider belongs to a loopback address")
         self.issuer = idp.issuer
         self.practitioners = practitioners
         self._client_key = idp.key.public
