@@ -8,7 +8,7 @@ import pytest
 
 from tillit.protocol.metadata import ENDPOINTS
 from tillit_server.web.door import Door
-from tillit_server.web.routes import judged_paths
+from tillit_server.web.urls import judged_paths
 
 STARTED: list[tuple[str, Any]] = []
 JUDGED, PAGE = "/judged", {"PATH_INFO": "/page"}
