@@ -66,7 +66,7 @@ class Machine:
 
     def renewal(self, **settings: object) -> KeyRenewal:
         """A renewal in a process that has just started."""
-        return KeyRenewal(self.client(), self, wait=lambda _: None, **settings)  # type: ignore[arg-type]
+        return KeyRenewal(self.client(), self, wait=lambda _: None, **settings)
 
     def works(self) -> bool:
         """Whether the key that a new process would use gets a token."""

@@ -24,7 +24,7 @@ FILES = ("tillit.service", "Containerfile", "nginx.conf")
 def unit() -> configparser.ConfigParser:
     """The systemd unit."""
     parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    parser.optionxform = str
     parser.read_string(read(DEPLOYMENT / "tillit.service"))
     return parser
 

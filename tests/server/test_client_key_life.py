@@ -119,8 +119,8 @@ def test_it_is_the_last_key_that_counts():
         replace(client_with(replace(soon, expires_at=NOW)), id="five"),
     )
     records = Lying(*clients)
-    assert reminders(records, NOW) == {"one": (7, NOW + 5 * DAY), "five": (0, NOW)}  # type: ignore[arg-type]
-    assert expiring_clients(records, NOW) == {30: 0, 14: 0, 7: 1, 1: 0, 0: 1}  # type: ignore[arg-type]
+    assert reminders(records, NOW) == {"one": (7, NOW + 5 * DAY), "five": (0, NOW)}
+    assert expiring_clients(records, NOW) == {30: 0, 14: 0, 7: 1, 1: 0, 0: 1}
     assert set(REMIND_AT) | {0} == {30, 14, 7, 1, 0}
     assert last_expiry({"keys": [], "jwks_uri": "https://ehr.example/jwks"}) is None
 

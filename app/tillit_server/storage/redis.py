@@ -67,7 +67,7 @@ class RedisSpending:
         Raises `StorageRefused` for a URL that cannot be used, a cluster, and a server that may evict keys.
         """
         self._clock = clock
-        self._preparer = Preparer(sealer, _NoJournal(), key_hash_secret, ())
+        self._preparer = Preparer(sealer, _no_entry, key_hash_secret, ())
         self._link = Link(url, connections=connections, steady=steady)
         self._prefix = f"tillit:{issuer}:"
         self._heard = ("", 0.0)
@@ -267,13 +267,5 @@ class RedisTickets:
         return ticket.value
 
 
-class _NoJournal:
-    """Entries go to the other half of the store."""
-
-    slot = 0
-
-    def digest(self, entry: Entry) -> bytes:
-        raise NotImplementedError
-
-    def link(self, previous: bytes, seq: int, digest: bytes) -> bytes:
-        raise NotImplementedError
+def _no_entry(_entry: Entry) -> bytes:
+    raise TypeError("entries go to the other half of the store")

@@ -56,7 +56,7 @@ class SqlStore:
         self._forgetting = Forgetting(steady)
         self._on_commit = on_commit
         self._closed = False
-        self._preparer = Preparer(sealer, linker, key_hash_secret, unsealed_kinds)
+        self._preparer = Preparer(sealer, linker.digest, key_hash_secret, unsealed_kinds)
         self._committer = SqlCommitter(writer, linker, clock)
         self._group = GroupCommit(self._commit, self._tidy, _EverybodysTurn(), database.timeout)
         self.records: Records = SqlRecords(self._group.submit, self._preparer, database, clock)

@@ -6,16 +6,13 @@ from typing import Any
 from sqlalchemy import text
 
 from tillit_server.storage.ports import (
-    Entry,
     Head,
     JournalEntry,
-    Json,
-    Put,
     Record,
-    Settlement,
 )
 from tillit_server.storage.sql_connect import Database
-from tillit_server.storage.work import Prepared, Preparer
+from tillit_server.storage.work import Preparer
+from tillit_server.storage.writing import Submit, WritingJournal, WritingRecords
 
 _GET = text("SELECT value, version, until FROM record WHERE kind = :kind AND key = :key")
 _EACH = text(
@@ -40,17 +37,14 @@ _FIND = text(
     " WHERE period = :period AND label = :label ORDER BY slot DESC, seq DESC LIMIT :limit"
 )
 
-Submit = Callable[[Prepared], None]
 
-
-class SqlRecords:
+class SqlRecords(WritingRecords):
     """`ports.Records`."""
 
     def __init__(
         self, submit: Submit, preparer: Preparer, database: Database, clock: Callable[[], float]
     ) -> None:
-        self._submit = submit
-        self._preparer = preparer
+        super().__init__(submit, preparer)
         self._database = database
         self._clock = clock
 
@@ -62,18 +56,6 @@ class SqlRecords:
                 return Record(self._preparer.open_record(kind, key, value), version)
         return None
 
-    def put(
-        self, kind: str, key: str, value: Json, *, expect: int | None = None, until: float | None = None
-    ) -> int:
-        """Write, and return the new version."""
-        work = self._preparer.prepare(Settlement(puts=(Put(kind, key, value, expect, until),)))
-        self._submit(work)
-        return work.versions[0]
-
-    def remove(self, kind: str, key: str, *, expect: int | None = None) -> None:
-        """Remove."""
-        self.put(kind, key, None, expect=expect)
-
     def each(self, kind: str) -> Iterator[tuple[str, Record]]:
         """Every record of a kind, in the order of the keys."""
         for raw, value, version in self._database.rows(_EACH, {"kind": kind, "now": self._clock()}):
@@ -81,28 +63,12 @@ class SqlRecords:
             yield key, Record(self._preparer.open_record(kind, key, value), version)
 
 
-class SqlJournal:
+class SqlJournal(WritingJournal):
     """`ports.Journal`."""
 
     def __init__(self, submit: Submit, preparer: Preparer, database: Database) -> None:
-        self._submit = submit
-        self._preparer = preparer
+        super().__init__(submit, preparer)
         self._database = database
-
-    def append(self, entry: Entry) -> None:
-        """Write one entry."""
-        self._submit(self._preparer.prepare(Settlement(entries=(entry,))))
-
-    def forget(self, period: str) -> int:
-        """Drop all labels of a period, a thousand in each commit."""
-        total = 0
-        while True:
-            work = Prepared()
-            work.forget = period
-            self._submit(work)
-            if not work.forgotten:
-                return total
-            total += work.forgotten
 
     def read(self, slot: int, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
         """Entries of a slot that follow number `after`."""

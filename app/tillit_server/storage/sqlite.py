@@ -76,7 +76,7 @@ class SqliteStore:
         self._closing = threading.Event()
         self._pages = 0
         self._identity = identity(path)
-        self._preparer = Preparer(sealer, linker, key_hash_secret, unsealed_kinds)
+        self._preparer = Preparer(sealer, linker.digest, key_hash_secret, unsealed_kinds)
         housekeeper = Housekeeper(self._connection, steady)
         self._committer = Committer(self._connection, linker, clock, housekeeper)
         self._readers = Readers(path, timeout)

@@ -7,12 +7,10 @@ from tillit_server.storage.forgetting import KEEP
 from tillit_server.storage.ports import (
     Claim,
     Conflict,
-    Entry,
     Head,
     Issue,
     JournalEntry,
     Json,
-    Put,
     Record,
     Redemption,
     Settlement,
@@ -20,9 +18,8 @@ from tillit_server.storage.ports import (
 )
 from tillit_server.storage.sqlite_commit import ONCE, SLOT_SHIFT, asking
 from tillit_server.storage.sqlite_read import Readers
-from tillit_server.storage.work import Prepared, Preparer
-
-Submit = Callable[[Prepared], None]
+from tillit_server.storage.work import Preparer
+from tillit_server.storage.writing import Submit, WritingJournal, WritingRecords
 
 
 class SqliteOnce:
@@ -95,14 +92,13 @@ class SqliteTickets:
         return ticket.value
 
 
-class SqliteRecords:
+class SqliteRecords(WritingRecords):
     """`ports.Records`."""
 
     def __init__(
         self, submit: Submit, preparer: Preparer, readers: Readers, clock: Callable[[], float]
     ) -> None:
-        self._submit = submit
-        self._preparer = preparer
+        super().__init__(submit, preparer)
         self._readers = readers
         self._clock = clock
 
@@ -114,18 +110,6 @@ class SqliteRecords:
                 return Record(self._preparer.open_record(kind, key, value), version)
         return None
 
-    def put(
-        self, kind: str, key: str, value: Json, *, expect: int | None = None, until: float | None = None
-    ) -> int:
-        """Write, and return the new version."""
-        work = self._preparer.prepare(Settlement(puts=(Put(kind, key, value, expect, until),)))
-        self._submit(work)
-        return work.versions[0]
-
-    def remove(self, kind: str, key: str, *, expect: int | None = None) -> None:
-        """Remove."""
-        self.put(kind, key, None, expect=expect)
-
     def each(self, kind: str) -> Iterator[tuple[str, Record]]:
         """Every record of a kind, in the order of the keys."""
         query = "SELECT key, value, version FROM record WHERE kind = ?"
@@ -134,28 +118,12 @@ class SqliteRecords:
             yield key, Record(self._preparer.open_record(kind, key, value), version)
 
 
-class SqliteJournal:
+class SqliteJournal(WritingJournal):
     """`ports.Journal`."""
 
     def __init__(self, submit: Submit, preparer: Preparer, readers: Readers) -> None:
-        self._submit = submit
-        self._preparer = preparer
+        super().__init__(submit, preparer)
         self._readers = readers
-
-    def append(self, entry: Entry) -> None:
-        """Write one entry."""
-        self._submit(self._preparer.prepare(Settlement(entries=(entry,))))
-
-    def forget(self, period: str) -> int:
-        """Drop all labels of a period, a thousand in each commit."""
-        total = 0
-        while True:
-            work = Prepared()
-            work.forget = period
-            self._submit(work)
-            if not work.forgotten:
-                return total
-            total += work.forgotten
 
     def read(self, slot: int, *, after: int = 0, limit: int = 1000) -> Sequence[JournalEntry]:
         """Entries of a slot that follow number `after`."""

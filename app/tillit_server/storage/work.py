@@ -1,7 +1,7 @@
 """A settlement made ready for the commit, outside the turn: keys hashed, values sealed, entries digested."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,7 +9,7 @@ import orjson
 
 from tillit_server.storage.group_commit import Work
 from tillit_server.storage.keyed_hash import KeyedHash
-from tillit_server.storage.ports import Json, Linker, Settlement
+from tillit_server.storage.ports import Entry, Json, Settlement
 from tillit_server.storage.sealing import Sealer
 
 if TYPE_CHECKING:
@@ -97,10 +97,15 @@ class Preparer:
     """Knows the secrets of the store: how keys are hashed and values sealed."""
 
     def __init__(
-        self, sealer: Sealer, linker: Linker, secret: bytes, unsealed_kinds: Collection[str]
+        self,
+        sealer: Sealer,
+        digest_entry: Callable[[Entry], bytes],
+        secret: bytes,
+        unsealed_kinds: Collection[str],
     ) -> None:
+        """``digest_entry``: what a journal's chain links of an entry."""
         self._sealer = sealer
-        self._linker = linker
+        self._digest_entry = digest_entry
         self._hash = KeyedHash(secret)
         self._unsealed = frozenset(unsealed_kinds)
         # Whoever claims an id has looked at it a moment before. Such ids are no secrets, as tickets are.
@@ -133,7 +138,7 @@ class Preparer:
             work.puts.append(PutRow(put.kind, put.key, sealed, put.expect, until))
         for entry in settlement.entries:
             work.entries.append(
-                EntryRow(entry.public, entry.sealed, self._linker.digest(entry), entry.period, entry.labels)
+                EntryRow(entry.public, entry.sealed, self._digest_entry(entry), entry.period, entry.labels)
             )
         return work
 
