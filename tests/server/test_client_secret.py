@@ -17,6 +17,7 @@ from support.granted import grant, login_client
 from support.self_service import KeyOwner, problem
 from support.service import Service, http
 from support.two_parts import TwoParts
+from tillit.protocol.gate import read_jws
 from tillit.protocol.jose import SigningKey, generate_key, private_jwk
 from tillit_server.issuer.client_secret import renew_client_key
 from tillit_server.issuer.clients.keys import MAX_KEYS
@@ -163,6 +164,18 @@ def test_only_a_bound_token_for_self_service_will_do(backstage: Backstage, owner
     ward = owner.ehr.token(None, scope=WARD_LIST).json["access_token"]
     assert problem(with_token(owner, ward), 403, "insufficient_scope")
     assert owner.kids() == [owner.ehr.key.kid]
+
+
+def test_a_token_for_another_api_renews_no_keys(backstage: Backstage, owner: KeyOwner):
+    """A scope of this name at another API gives nothing here: the token must be for self-service (RFC 9068 §4)."""
+    good = read_jws(owner.token).claims
+    signer = backstage.services.signer
+    for audience, status in (("nhn:selvbetjening", 200), ("nhn:phr", 401), ("nhn:selvbetjening2", 401)):
+        token = signer.sign("at+jwt", {**good, "aud": audience}, "ES256")[0]
+        answer = owner.listed(token)
+        assert answer.status == status, answer.body
+        if status == 401:
+            assert "for nhn:selvbetjening needed" in problem(answer, 401, "invalid_token")
 
 
 def test_a_login_renews_no_keys(backstage: Backstage):
