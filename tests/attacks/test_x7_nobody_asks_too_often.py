@@ -1,5 +1,6 @@
 """X7: limits for each client and each address; they fail open, and what must be sure does not."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import urlencode
@@ -20,7 +21,14 @@ from tillit_server.metrics import Meters
 
 SETTINGS = {
     "client_limits": ["token=5/hour", "introspection=2/hour"],
-    "address_limits": ["token=1000/hour", "authorize=3/hour", "par=3/hour", "explain=3/hour"],
+    "address_limits": [
+        "token=1000/hour",
+        "authorize=3/hour",
+        "par=3/hour",
+        "explain=3/hour",
+        "client_secret=3/hour",
+        "end_session=3/hour",
+    ],
     "trusted_proxies": ["127.0.0.1"],
 }
 
@@ -76,24 +84,42 @@ def test_x7_nobody_uses_up_anothers_share(behind: Backstage):
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/connect/authorize"), ("POST", "/connect/par"), ("POST", "/explain")]
+    ("method", "path"), [("POST", "/connect/par"), ("POST", "/explain"), ("POST", "/v1/client-secret")]
 )
 def test_x7_an_address_that_asks_too_often_waits(method: str, path: str, strict: ManagedService):
     """Three requests from an address are answered, the fourth not; another address is served, nothing is read."""
 
     def ask(address: str) -> bool:
-        status, headers, body = http(
-            method,
-            strict.origin + path,
-            headers={"X-Forwarded-For": address, "Content-Type": FORM},
-            body=b"client_id=somebody" if method == "POST" else None,
-        )
-        return status == 429 and "Retry-After" in headers and b"temporarily_unavailable" in body
+        headers = {"X-Forwarded-For": address, "Content-Type": FORM}
+        status, given, body = http(method, strict.origin + path, headers=headers, body=b"client_id=somebody")
+        if given["Content-Type"] == "application/problem+json":
+            return status == json.loads(body)["status"] == 429 and "Retry-After" in given
+        return said(status, given, json.loads(body))
 
     name = f"2001:db8:{len(path):x}:{ord(path[-1]):x}::"
     assert [ask(f"{name}{number}") for number in range(1, 6)] == [False] * 3 + [True] * 2
     assert not ask("192.0.2.200")
     assert strict.total("tillit_limited_total", what="refused") >= 2
+
+
+@pytest.mark.parametrize(("asked", "title"), [("nn,en;q=0.5", "Vent litt"), ("en", "Wait a little")])
+@pytest.mark.parametrize("path", ["/connect/authorize", "/connect/endsession"])
+def test_x7_a_person_who_asks_too_often_reads_a_page(
+    path: str, asked: str, title: str, strict: ManagedService
+):
+    """At pages 429 is one, in both languages, with how long to wait and an id that the log knows."""
+    headers = {"X-Forwarded-For": f"198.18.{len(path)}.{len(asked)}", "Accept-Language": asked}
+    for _ in range(3):
+        assert http("GET", strict.origin + path + "?client_id=canary", headers=headers)[0] != 429
+    status, given, body = http("GET", strict.origin + path + "?client_id=canary", headers=headers)
+    page = body.decode()
+    assert (status, given["Content-Type"]) == (429, "text/html; charset=utf-8")
+    assert (given["Cache-Control"], given["X-Frame-Options"]) == ("no-store", "DENY")
+    assert f"<h1>{title}" in page
+    assert f'<dd id="wait">{given["Retry-After"]}</dd>' in page
+    assert f'<code id="error-id">{given["Error-Id"]}</code>' in page
+    assert "canary" not in page
+    assert eventually(lambda: given["Error-Id"] in strict.log())
 
 
 def test_x7_x5_a_sender_cannot_choose_his_address(strict: ManagedService):

@@ -14,6 +14,8 @@ from support.visitor import Page, Visitor
 from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.web.pages import Pages
+from tillit_server.web.refusing import RefusalForms
 from tillit_server.web.routes import Doors, framework_app
 
 PATHS = ("/connect/authorize", "/connect/login", "/connect/login/callback", "/connect/login/cancel")
@@ -35,7 +37,8 @@ NAMES = (
 def worker(shared_house: House) -> Client:
     """The doors for browsers, in this process."""
     doors = Doors(path="", metadata={}, max_age=1, explain_limit=ExplainLimit(1, time.monotonic))
-    return Client(framework_app(shared_house.backstage.services, doors))
+    services = shared_house.backstage.services
+    return Client(framework_app(services, doors, RefusalForms(Pages(services.issuer))))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -105,7 +108,7 @@ def test_s6_a_store_that_is_away_is_a_page(shared_house: House, path: str) -> No
     key = "A" * 43
     state = f"test.{key}"
     idps = IdpRegistry(*shared_house.backstage.idps)
-    client = Client(framework_app(services, replace(doors, idps=idps)))
+    client = Client(framework_app(services, replace(doors, idps=idps), RefusalForms(Pages(services.issuer))))
     query = {
         "client_id": shared_house.client.client_id,
         "request_uri": f"urn:ietf:params:oauth:request_uri:{key}",

@@ -17,6 +17,8 @@ from tillit.protocol.jose import generate_key
 from tillit_server.issuer.explain import ExplainLimit
 from tillit_server.issuer.login.idps import Idp, IdpRegistry
 from tillit_server.web import upstream_calls
+from tillit_server.web.pages import Pages
+from tillit_server.web.refusing import RefusalForms
 from tillit_server.web.routes import Doors, framework_app
 
 
@@ -35,7 +37,8 @@ def worker(house: House) -> Callable[[], Client]:
         )
         limit = ExplainLimit(1, time.monotonic)
         doors = Doors(path="", metadata={}, max_age=1, explain_limit=limit, idps=IdpRegistry(idp))
-        return Client(framework_app(house.backstage.services, doors))
+        services = house.backstage.services
+        return Client(framework_app(services, doors, RefusalForms(Pages(services.issuer))))
 
     return make
 

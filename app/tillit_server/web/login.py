@@ -13,7 +13,7 @@ from flask import Response, request
 
 from tillit.protocol.authorization_response import redirect_location
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.answers import ERROR_ID_HEADER, Answer, new_error_id
+from tillit_server.issuer.answers import ERROR_ID_HEADER, new_error_id
 from tillit_server.issuer.login.authorization import (
     complete_login,
     open_authorization,
@@ -31,8 +31,6 @@ from tillit_server.web.upstream import ProviderAway, Upstream
 from tillit_server.web.urls import AUTHORIZE_PATH, CALLBACK_PATH, CANCEL_PATH, LOGIN_PATH
 
 _MAX_QUERY: Final = 4_000  # longer than this, with the other headers, a request line may be refused
-_CLIENT_FAULTS: Final = 500
-_TOO_LONG: Final = 413
 _CANCELLED: Final = "The login was cancelled."
 _NOWHERE: Final = "There is no identity provider to log in at."
 
@@ -70,7 +68,7 @@ class LoginDoor:
             try:
                 return view()
             except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into a page)
-                return error_page(self.pages, answer_error(error, self.services))
+                return self.pages.error(request, answer_error(error, self.services))
 
         return shown
 
@@ -205,25 +203,3 @@ class LoginDoor:
 
     def _url(self, path: str, login: LogIn, **more: str) -> str:
         return f"{self._path(path)}?{urlencode({'interaction': login.interaction, **more})}"
-
-
-def error_page(pages: Pages, answer: Answer, *, title: str = "error_title") -> Response:
-    """``answer`` to a person: its code, what it means, and the id that leads to the log.
-
-    ``title``: the name of the text that says what cannot go on.
-    """
-    headers = dict(answer.headers)
-    shown = answer.status >= _CLIENT_FAULTS or answer.status == _TOO_LONG
-    response = pages.page(
-        request,
-        "error.html",
-        status=answer.status if shown else 400,
-        title=title,
-        error=answer.body["error"],
-        description=answer.body.get("error_description", ""),
-        error_id=headers[ERROR_ID_HEADER],
-    )
-    for name in (ERROR_ID_HEADER, "Retry-After"):
-        if name in headers:
-            response.headers[name] = headers[name]
-    return response

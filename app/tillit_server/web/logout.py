@@ -12,7 +12,7 @@ from tillit_server.issuer.login.logout import CONFIRM, RETURN_TO, TAKEN, Confirm
 from tillit_server.issuer.services import Services
 from tillit_server.web.cookies import Cookies
 from tillit_server.web.errors import answer_error
-from tillit_server.web.login import Route, View, error_page
+from tillit_server.web.login import Route, View
 from tillit_server.web.pages import Pages, origin_source
 from tillit_server.web.translate import body_parameters, query_parameters
 from tillit_server.web.urls import END_SESSION_PATH
@@ -116,6 +116,6 @@ class LogoutDoor:
                 return view()
             except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into a page)
                 answer = answer_error(error, self.services)
-                return error_page(self.pages, answer, title="log_out_error_title")
+                return self.pages.error(request, answer, title="log_out_error_title")
 
         return shown

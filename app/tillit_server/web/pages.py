@@ -8,9 +8,12 @@ from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from flask import Request, Response
+from flask import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from werkzeug import Request
 
+from tillit_server.issuer.answers import ERROR_ID_HEADER, Answer
+from tillit_server.web.answering import tell_code
 from tillit_server.web.texts import TEST_MARKS, TEXTS, language_of
 from tillit_server.web.urls import ICON_PATH, STYLE_PATH
 
@@ -21,6 +24,10 @@ ASSETS: Final = {
 }
 
 SEE_OTHER: Final = 303
+_LIMITED: Final = 429
+_SHOWN: Final = frozenset({405, 413, _LIMITED})
+_OURS: Final = 500
+_PASSED_ON: Final = (ERROR_ID_HEADER, "Retry-After", "Allow")
 
 
 class Pages:
@@ -65,6 +72,27 @@ class Pages:
             f"frame-ancestors 'none'; form-action {form_action}"
         )
         return self.harden(response)
+
+    def error(self, request: Request, answer: Answer, *, title: str = "error_title") -> Response:
+        """A refusal to a person: its code, what it means, and the id that leads to the log.
+
+        ``title``: the name of the text that says what cannot go on. Whatever a browser would make something
+        else of (401, a login of its own) is 400.
+        """
+        tell_code(request.environ, answer)
+        headers = dict(answer.headers)
+        response = self.page(
+            request,
+            "error.html",
+            status=answer.status if answer.status >= _OURS or answer.status in _SHOWN else 400,
+            title="limited_title" if answer.status == _LIMITED else title,
+            wait=headers.get("Retry-After") if answer.status == _LIMITED else None,
+            error=answer.body["error"],
+            description=answer.body.get("error_description", ""),
+            error_id=headers[ERROR_ID_HEADER],
+        )
+        response.headers.update({name: headers[name] for name in _PASSED_ON if name in headers})
+        return response
 
     def redirect(self, location: str) -> Response:
         """On to ``location`` by GET, whatever the method was (RFC 9700 §4.12)."""

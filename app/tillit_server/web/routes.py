@@ -39,8 +39,9 @@ from tillit_server.web.endpoints import EndpointsDoor
 from tillit_server.web.errors import answer_error
 from tillit_server.web.login import LoginDoor
 from tillit_server.web.logout import LogoutDoor
-from tillit_server.web.pages import ASSETS, Pages
-from tillit_server.web.self_service import SelfServiceDoor, refuse
+from tillit_server.web.pages import Pages
+from tillit_server.web.refusing import RefusalForms
+from tillit_server.web.self_service import SelfServiceDoor
 from tillit_server.web.test_provider.provider import DevelopmentProvider
 from tillit_server.web.test_provider.views import TestProviderDoor
 from tillit_server.web.translate import form_request
@@ -72,18 +73,22 @@ class Doors:
 
 def make_app(services: Services, doors: Doors) -> "WSGIApplication":
     """The public application: metadata, keys, tokens, explanations."""
-    app = token_door(TokenServer(services), services, doors.path + TOKEN_PATH, framework_app(services, doors))
-    return limited_door(services, doors.addresses, app)
+    refuse = RefusalForms(Pages(services.issuer))
+    others = framework_app(services, doors, refuse)
+    app = token_door(TokenServer(services), services, doors.path + TOKEN_PATH, others)
+    return limited_door(services, doors.addresses, refuse, app)
 
 
-def limited_door(services: Services, addresses: Addresses, app: "WSGIApplication") -> "WSGIApplication":
+def limited_door(
+    services: Services, addresses: Addresses, refuse: RefusalForms, app: "WSGIApplication"
+) -> "WSGIApplication":
     """``app`` for whoever does not ask too often, as far as addresses tell."""
 
     def door(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         try:
             services.limits.require_address(environ["PATH_INFO"], addresses.of(environ))
         except OAuthError as error:
-            return _json_answer(answer_error(error, services), environ, start_response)
+            return refuse(environ, answer_error(error, services))(environ, start_response)
         return app(environ, start_response)
 
     return door
@@ -120,7 +125,7 @@ def token_door(
     return door
 
 
-def framework_app(services: Services, doors: Doors) -> Flask:
+def framework_app(services: Services, doors: Doors, refuse: RefusalForms) -> Flask:
     """Everything but the token endpoint."""
     app = Flask("tillit", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = None  # translate.py counts, and answers in JSON
@@ -145,19 +150,16 @@ def framework_app(services: Services, doors: Doors) -> Flask:
         # RFC 8414 §3.1: with an issuer that has a path, the well-known part stands before it
         *([("GET", OAUTH_PATH + doors.path, configuration)] if doors.path else []),
     )
-    pages, cookies = Pages(services.issuer), cookies_of(services.issuer)
+    pages, cookies = refuse.pages, cookies_of(services.issuer)
     upstream = Upstream(
         app, doors.idps, services, callback=services.url(CALLBACK_PATH), monotonic=doors.monotonic
     )
     published = {IDPS_PATH: available_idps(doors.idps), DETAILS_METADATA_PATH: details_metadata()}
-    acting = [
-        *LoginDoor(services, pages, cookies, doors.idps, upstream).routes(),
-        *LogoutDoor(services, pages, cookies).routes(),
-    ]
     more = [
         *EndpointsDoor(services, published, doors.max_age).routes(),
         *SelfServiceDoor(services).routes(),
-        *acting,
+        *LoginDoor(services, pages, cookies, doors.idps, upstream).routes(),
+        *LogoutDoor(services, pages, cookies).routes(),
     ]
     if doors.test_provider is not None:
         more += TestProviderDoor(doors.test_provider, pages).routes()
@@ -167,13 +169,12 @@ def framework_app(services: Services, doors: Doors) -> Flask:
             url, endpoint=f"{method} {url}", view_func=view, methods=[method], provide_automatic_options=False
         )
     # To open a page of a login may end the login, so whoever only looks at its headers (HEAD) is refused.
-    opened = {doors.path + url for _, url, _ in acting if url not in ASSETS}
     for rule in app.url_map.iter_rules():
-        if rule.rule in opened and rule.methods is not None:
+        if rule.rule in refuse.shown and rule.methods is not None:
             rule.methods.discard("HEAD")
 
     def failed(error: Exception) -> Response:
-        return refuse(answer_error(error, services), doors.path)
+        return refuse(request.environ, answer_error(error, services))
 
     app.register_error_handler(Exception, failed)
     app.register_error_handler(HTTPException, failed)

@@ -19,6 +19,9 @@ EXPLAIN_PATH: Final = "/explain"
 STYLE_PATH: Final = "/connect/tillit.css"
 ICON_PATH: Final = "/connect/tillit.svg"
 
+PAGES: Final = frozenset({AUTHORIZE_PATH, LOGIN_PATH, CALLBACK_PATH, CANCEL_PATH, END_SESSION_PATH})
+"""Where people are; to open one may end a login or a session."""
+
 _JUDGED = (
     TOKEN_PATH,
     PAR_PATH,
