@@ -11,6 +11,7 @@ import pytest
 from support.redis_server import RedisServer, redis_pair, redis_server
 from support.redis_stores import HalvedStore, open_spending
 from support.stores import START, Halves, Hands, open_store
+from tillit_server.storage import redis_fence
 from tillit_server.storage.ports import (
     Claim,
     Conflict,
@@ -20,7 +21,7 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
     Ticket,
 )
-from tillit_server.storage.redis_fence import AHEAD, KEY, KIND
+from tillit_server.storage.redis_fence import AHEAD, KEY, KIND, LAYOUT
 from tillit_server.storage.spending import FenceRaised
 
 EPOCH = "tillit:https://sts.example.test:epoch"
@@ -137,7 +138,7 @@ def test_s5_after_a_loss_only_what_is_new_is_accepted(
         with pytest.raises(Conflict, match=r"unknown|forgotten"):
             worker.tickets.redeem("code", "c")
     record = lasting.records.get(KIND, KEY)
-    assert record.value == {"number": 2, "fence": clock.now, "reason": reason}
+    assert record.value == {"number": 2, "fence": clock.now, "reason": reason, "layout": LAYOUT}
     clock.now += AHEAD + 1
     one.spend([proof("new", clock.now)])
     with pytest.raises(Conflict, match="spent"):
@@ -278,6 +279,26 @@ def test_a_fence_is_reported_with_its_record(server: RedisServer, opened: Opener
     assert not worker.once.claim("proof", "a", START)
 
     assert told == [FenceRaised(1, 0.0, "empty"), FenceRaised(2, START, "empty")]
+
+
+def test_a_release_that_writes_otherwise_takes_over_and_none_before_it_goes_on(
+    opened: Opener, lasting: Any, clock: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two releases that name what they spend differently never judge side by side, whoever is asked first."""
+    before, later = opened(), opened()
+    before.spend([proof("a", START)])
+    clock.now += AHEAD + 1
+    monkeypatch.setattr(redis_fence, "LAYOUT", LAYOUT + 1)
+    with pytest.raises(Conflict, match="forgotten"):  # perhaps spent under another name
+        later.spend([proof("z", START)])
+    assert lasting.records.get(KIND, KEY).value["reason"] == "layout"
+
+    monkeypatch.undo()
+    for _ in range(2):  # before it knows of it, and after
+        with pytest.raises(StorageUnavailable):
+            before.spend([proof("b", clock.now + AHEAD + 1)])
+    with pytest.raises(StorageUnavailable, match="later release"):
+        opened().spend([proof("c", clock.now + AHEAD + 1)])
 
 
 def test_a_record_that_was_written_slowly_does_not_count(

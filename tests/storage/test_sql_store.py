@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
+from support.backstage import eventually
 from support.postgres import Postgres
 from support.stores import AUDIT_SECRET, START, Hands, Servers, note, opening
 from tillit_server.audit.chain import chain_secret, verify
@@ -24,7 +25,7 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
 )
 from tillit_server.storage.spending import Guard, GuardMoved
-from tillit_server.storage.sql_schema import SCHEMA, require_schema
+from tillit_server.storage.sql_schema import SCHEMA, raise_floor, require_schema
 
 Open = Callable[..., Any]
 
@@ -245,6 +246,35 @@ def test_which_schemas_are_started_on(
                 require_schema(database)
     finally:
         database.rows(move, {"schema": f"{SCHEMA:04}", "floor": SCHEMA})
+
+
+def test_nothing_is_taken_away_from_a_release_that_runs(opener: Open, postgres: Postgres) -> None:
+    """A step that contracts is refused while a process of ours is connected; one that was not stays out after it."""
+    store = opener()
+    database = store.database
+
+    def contract() -> bool:
+        with database.connection(time.monotonic() + 5) as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                raise_floor(connection, SCHEMA + 1)
+            except StorageRefused:
+                connection.exec_driver_sql("ROLLBACK")
+                return False
+            else:
+                connection.exec_driver_sql("COMMIT")
+                return True
+
+    assert not contract()
+    store.journal.append(note("before"))
+    store.writer.close()  # as when the server has dropped it, of which it knows in a moment
+    assert eventually(contract)
+    try:
+        with pytest.raises(StorageUnavailable, match="later releases"):
+            store.journal.append(note("after"))
+        assert whole(store) == 1
+    finally:
+        database.rows(text("UPDATE tillit_schema SET floor = :floor RETURNING 1"), {"floor": SCHEMA})
 
 
 def test_a_server_that_stands_still_is_given_up_in_time(opener: Open, postgres: Postgres) -> None:

@@ -24,6 +24,10 @@ AHEAD = 11
 """Seconds after a fence in which nobody can tell what is new: clocks of clients may be 10 s ahead, and a
 server that is being replaced may accept until the record is written, for which there is one second."""
 
+LAYOUT = 1
+"""How the scripts of this release name and write what they keep. Another number is another set of names: two
+releases that disagree must not judge side by side, so the record says whose turn it is, and it only rises."""
+
 POLICY = "noeviction"
 
 _log = logging.getLogger(__name__)
@@ -151,18 +155,22 @@ class Fence:
     def _find_or_begin(self, known: Epoch | None, reason: str) -> Epoch:
         for attempt in range(_TRIES):
             record = self._records.get(KIND, KEY)
+            layout = int(record.value.get("layout", 1)) if record else LAYOUT
+            if layout > LAYOUT:
+                raise StorageUnavailable("a later release keeps what is spent in another way: start that one")
             begun = self._steady()
             survey = self._sound_survey()
             number = int(record.value["number"]) if record else 0
             # Nobody but who has seen it knows that the server lost something in an epoch that goes on.
             lost = known is not None and known.number == number and reason in {survey.status, "rolled back"}
-            if record is not None and survey.number == number and survey.status in _USABLE and not lost:
+            sound = survey.number == number and survey.status in _USABLE and layout == LAYOUT
+            if record is not None and sound and not lost:
                 return Epoch(number, record.version)
             if number > survey.number and attempt < _INSTALLING:
                 # Another worker may have written the record, and be about to tell the server.
                 self._pause.wait(_LOOKING_AGAIN)
                 continue
-            why = reason if survey.status in _USABLE else survey.status
+            why = "layout" if layout < LAYOUT else reason if survey.status in _USABLE else survey.status
             highest = max(number, survey.number, known.number if known else 0)
             epoch = self._begin(record, survey, highest + 1, why, begun)
             if epoch is not None:
@@ -193,7 +201,7 @@ class Fence:
             fence = self._clock() if self._tolerance is None else survey.time + lead
         if record is not None:
             fence = max(fence, float(record.value["fence"]))
-        value = {"number": number, "fence": fence, "reason": reason}
+        value = {"number": number, "fence": fence, "reason": reason, "layout": LAYOUT}
         raised = FenceRaised(number, fence, reason)
         try:
             self.write(Put(KIND, KEY, value, expect=record.version if record else 0), raised)

@@ -3,6 +3,8 @@
 The chain's slot is a lock of the session, so it is free again when the process dies, on whatever host. It is
 for peace only: two processes that write to one slot get in each other's way, but the journal's own key lets
 just one of them have each number, and the other goes on behind it.
+
+Another lock of the session says which schema the process knows, so that no migration takes that away from it.
 """
 
 import logging
@@ -15,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.storage.sql_connect import Database, driver, set_deadline, speaking_of_storage
+from tillit_server.storage.sql_schema import RELEASES, SCHEMA
 
 _log = logging.getLogger(__name__)
 _MAX_SLOTS = 1024
@@ -30,6 +33,8 @@ _TAKEN = text(
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 _TAKE = text("SELECT pg_try_advisory_lock(:class, :slot)")
+_JOIN = text("SELECT pg_advisory_lock_shared(:class, :schema)")
+_FLOOR = text("SELECT floor FROM tillit_schema")
 
 
 class Writer:
@@ -75,6 +80,7 @@ class Writer:
         opened = self._database.detached(deadline)
         try:
             opened.execute(_DURABLE)
+            _join(opened)
             if self.slot and not opened.execute(_TAKE, {"class": _CLASS, "slot": self.slot}).scalar():
                 _log.warning("audit slot %d is shared with another process", self.slot)
         except BaseException:
@@ -92,3 +98,10 @@ class Writer:
             if connection.execute(_TAKE, {"class": _CLASS, "slot": slot}).scalar():
                 return slot
         raise StorageUnavailable("all audit slots are taken")
+
+
+def _join(connection: Connection) -> None:
+    """Be one of those that use the schema we know, unless it was taken away while we were not connected."""
+    connection.execute(_JOIN, {"class": RELEASES, "schema": SCHEMA})
+    if connection.execute(_FLOOR).scalar_one() > SCHEMA:  # looked at behind the lock
+        raise StorageUnavailable("the database is for later releases by now")
