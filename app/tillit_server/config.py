@@ -6,7 +6,6 @@ Names nobody knows are refused, and every fault is reported at once.
 """
 
 import dataclasses
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +17,19 @@ from urllib.parse import urlsplit
 from tillit.outbound.addresses import Reach, read_networks
 from tillit.protocol.jose import ALGORITHMS
 from tillit_server.issuer.limiting import ADDRESS_LIMITS, CLIENT_LIMITS, limit_faults
-from tillit_server.settings_values import CONVERTERS, faults_of_storage, is_address, is_loopback
+from tillit_server.settings_values import (
+    CONVERTERS,
+    faults_of_issuer,
+    faults_of_storage,
+    faults_of_traces,
+    is_address,
+    is_loopback,
+)
 from tillit_server.signing.key_stores import TokenPlace, custody_faults, token_place
 
 ENVIRONMENT_PREFIX = "TILLIT_"
 SHIPPED_CONFIG = Path(str(files("tillit_server") / "shipped"))
 MAX_WORKERS = 64
-_PRINTABLE = re.compile(r"[!-~]+")
 DEFAULT_PORT = 8080
 
 
@@ -87,6 +92,9 @@ class Settings:
     storage_timeout: float = 0.8
     client_key_networks: tuple[str, ...] = ()
     storage_connections: int = 4
+    traces_url: str | None = None
+    traces_sampled: float = 1.0
+    traces_from_proxy: bool = False
 
     @property
     def keys_directory(self) -> Path:
@@ -218,11 +226,12 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "pkcs11_sessions": (1, 1_000),
     "storage_timeout": (0.05, 10),
     "storage_connections": (1, 100),
+    "traces_sampled": (0, 1),
 }
 
 
 def _faults_of(settings: Settings) -> list[str]:
-    faults = _issuer_faults(settings) + faults_of_storage(
+    faults = faults_of_issuer(settings.issuer, dev=settings.dev) + faults_of_storage(
         settings.storage_url, settings.storage_shared_url, dev=settings.dev
     )
     outside = {name: r for name, r in _RANGES.items() if not r[0] <= getattr(settings, name) <= r[1]}
@@ -235,6 +244,9 @@ def _faults_of(settings: Settings) -> list[str]:
     if settings.management_port == settings.port:
         faults.append("management_port: another one than port needed")
     faults += limit_faults(settings.client_limits, settings.address_limits, settings.trusted_proxies)
+    faults += faults_of_traces(settings.traces_url)
+    if settings.traces_from_proxy and not settings.trusted_proxies:
+        faults.append("traces_from_proxy: only beside trusted_proxies")
     if not settings.algorithms:
         faults.append("algorithms: at least one needed")
     if settings.client_key_overlap >= settings.client_key_lifetime:
@@ -269,26 +281,4 @@ def _production_faults(settings: Settings) -> list[str]:
         faults.append("keys: needed (the directory of the master key)")
     if settings.passphrase_file is None:
         faults.append("passphrase_file: needed (opens the master key)")
-    return faults
-
-
-def _issuer_faults(settings: Settings) -> list[str]:
-    try:
-        parts = urlsplit(settings.issuer)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return ["issuer: not a URL"]
-    faults: list[str] = []
-    if not _PRINTABLE.fullmatch(settings.issuer):
-        faults.append("issuer: printable ASCII without blanks needed")
-    if not host or parts.scheme not in {"http", "https"}:
-        faults.append("issuer: an https URL with a host needed")
-    elif parts.scheme == "http" and not (settings.dev and is_loopback(host)):
-        faults.append("issuer: https needed (ATT-3; http only in development mode on loopback)")
-    elif settings.dev and not is_loopback(host):
-        faults.append("issuer: development mode refuses a public address")
-    if parts.query or parts.fragment or parts.username or "?" in settings.issuer or "#" in settings.issuer:
-        faults.append("issuer: no query, fragment or user info (RFC 8414 §2)")
-    if settings.issuer.endswith("/"):
-        faults.append("issuer: without a final slash")
     return faults

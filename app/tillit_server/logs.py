@@ -12,6 +12,8 @@ from typing import Any
 
 import orjson
 
+from tillit_server.tracing import TRACE
+
 _CAP = 2000
 _MAX_INT = 2**53
 ROOT = "tillit"
@@ -31,6 +33,8 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": _capped(_message(record)),
         }
+        if trace := TRACE.get():
+            line["trace_id"] = trace.id
         event = getattr(record, "event", None)
         if isinstance(event, dict):
             line.update({str(name): _capped(value) for name, value in event.items() if value is not None})

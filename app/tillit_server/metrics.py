@@ -88,6 +88,9 @@ class Meters:
             ("outcome",),
             registry=registry,
         )
+        self._spans = Counter(
+            "tillit_spans", "Spans of traces, by what became of them.", ("what",), registry=registry
+        )
         self._seconds = Histogram(
             "tillit_request_seconds", "From a request that is here whole to its answer.", ("endpoint",),
             buckets=_REQUEST_SECONDS, registry=registry,
@@ -124,6 +127,10 @@ class Meters:
     def keys_fetched(self, outcome: str) -> None:
         """A fetch of a client's keys: ``fetched``, or which of our own words for failures."""
         self._key_fetches.labels(outcome).inc()
+
+    def spans(self, what: str, count: int) -> None:
+        """Spans that were ``sent``, ``failed`` or ``dropped``."""
+        self._spans.labels(what).inc(count)
 
     def read(self) -> list[Metric]:
         """Every series as it stands."""

@@ -1,10 +1,13 @@
 """What a setting's value may look like: as TOML has it, or as text of the environment or a flag."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+_PRINTABLE = re.compile(r"[!-~]+")
 
 
 def _boolean(raw: object) -> bool:
@@ -77,6 +80,43 @@ def faults_of_storage(url: str | None, shared_url: str | None, *, dev: bool) -> 
         faults.append("storage_url: postgresql://HOST/NAME needed")
     if password is not None or "password=" in parts.query:
         faults.append("storage_url: no password in it; name a file by ?passfile=FILE")
+    return faults
+
+
+def faults_of_traces(url: str | None) -> list[str]:
+    """What is wrong with the address of a collector. No line repeats it."""
+    try:
+        parts = urlsplit(url or "http://none")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return ["traces_url: not a URL"]
+    if parts.scheme not in {"http", "https"} or not host or not _PRINTABLE.fullmatch(url or "-"):
+        return ["traces_url: http://HOST:4318/v1/traces needed"]
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        return ["traces_url: no query and no password in it; set OTEL_EXPORTER_OTLP_HEADERS"]
+    return []
+
+
+def faults_of_issuer(issuer: str, *, dev: bool) -> list[str]:
+    """What is wrong with the public base URL."""
+    try:
+        parts = urlsplit(issuer)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return ["issuer: not a URL"]
+    faults: list[str] = []
+    if not _PRINTABLE.fullmatch(issuer):
+        faults.append("issuer: printable ASCII without blanks needed")
+    if not host or parts.scheme not in {"http", "https"}:
+        faults.append("issuer: an https URL with a host needed")
+    elif parts.scheme == "http" and not (dev and is_loopback(host)):
+        faults.append("issuer: https needed (ATT-3; http only in development mode on loopback)")
+    elif dev and not is_loopback(host):
+        faults.append("issuer: development mode refuses a public address")
+    if parts.query or parts.fragment or parts.username or "?" in issuer or "#" in issuer:
+        faults.append("issuer: no query, fragment or user info (RFC 8414 §2)")
+    if issuer.endswith("/"):
+        faults.append("issuer: without a final slash")
     return faults
 
 

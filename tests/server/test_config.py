@@ -16,6 +16,7 @@ PRODUCTION: dict[str, Any] = {
     "pkcs11_pin_file": "/run/tillit/pin",
     "storage_url": "postgresql://database/tillit",
     "storage_shared_url": "embedded",
+    "trusted_proxies": ["192.0.2.1"],
 }
 # One value for each setting, as the environment spells it and as the file and the code have it.
 VALUES: dict[str, tuple[str, Any, Any]] = {
@@ -67,6 +68,9 @@ VALUES: dict[str, tuple[str, Any, Any]] = {
     "storage_shared_url": ("redis://shared/0",) * 3,
     "storage_connections": ("7", 7, 7),
     "storage_timeout": ("0.5", 0.5, 0.5),
+    "traces_url": ("http://collector:4318/v1/traces",) * 3,
+    "traces_sampled": ("0.5", 0.5, 0.5),
+    "traces_from_proxy": ("true", True, True),
     "client_key_networks": ("10.1.0.0/16 fd00::/8", ["10.1.0.0/16", "fd00::/8"], ("10.1.0.0/16", "fd00::/8")),
 }
 

@@ -238,6 +238,11 @@ class Addresses:
                 return _site(address)
         return None
 
+    def passed(self, environ: Mapping[str, str]) -> bool:
+        """Whether the request was passed on by a proxy that we trust."""
+        peer = _address(environ.get("REMOTE_ADDR", ""))
+        return peer is not None and self._trusts(peer)
+
     def _trusts(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         return any(address in network for network in self._trusted)
 

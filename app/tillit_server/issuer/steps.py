@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from tillit.protocol.errors import OAuthError
+from tillit_server.tracing import TRACE
 
 K = TypeVar("K", bound="Facts")
 Step = Callable[[K], Any]
@@ -82,12 +83,17 @@ def refused(step: str, error: OAuthError, known: Facts) -> Refused:
 
 def run(steps: Sequence[Step[K]], known: K) -> K:
     """Run ``steps`` in order and remember each fact. Raises ``Refused`` at the first refusal."""
+    trace = TRACE.get()
     for step in steps:
         try:
             fact = step(known)
         except OAuthError as error:
+            if trace is not None:
+                trace.refused(step.__name__)
             raise refused(step.__name__, error, known) from error
         setattr(known, step.__name__, fact)
+        if trace is not None:
+            trace.passed(step.__name__, fact)
     return known
 
 

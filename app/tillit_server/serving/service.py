@@ -29,6 +29,7 @@ from tillit_server.serving.connections import close_stuck
 from tillit_server.serving.management import open_management
 from tillit_server.serving.reports import answer_questions
 from tillit_server.serving.supervisor import REFUSED, Supervisor
+from tillit_server.serving.traces import open_traces, wants_traces
 from tillit_server.serving.worker_report import WorkerReport
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.web.door import Door
@@ -64,6 +65,7 @@ def serve(settings: Settings) -> None:
     set_up_logging()
     _limit_resources()
     _require_free_port(settings)
+    wants_traces(settings)
     management = open_management(settings)
     with closing(build(settings)) as installation:
         installation.services.signer.check()
@@ -140,12 +142,16 @@ def _load(settings: Settings, ready: Semaphore, line: Connection) -> Door:
         _log.error("worker cannot start", extra={"event": {"reason": str(error)}})
         raise SystemExit(TRY_AGAIN if isinstance(error, StorageUnavailable) else REFUSED) from None
     Finalize(None, installation.close, exitpriority=1)
+    traces = open_traces(settings, installation.services.meters)
+    if traces is not None:
+        Finalize(None, traces.close, exitpriority=2)
     door = Door(
         app,
         places=settings.threads,
         judged=judged_paths(settings.path),
         names=endpoint_names(settings.path),
         meters=installation.services.meters,
+        traces=traces,
     )
     supervisor = multiprocessing.parent_process()
     chores = (partial(_leave_when_orphaned, supervisor), partial(close_stuck, settings.port))

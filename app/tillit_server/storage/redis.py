@@ -29,6 +29,7 @@ from tillit_server.storage.redis_link import Link, Script, Value
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.spending import Guard, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
+from tillit_server.tracing import traced
 
 KEEP = 300.0
 """Seconds that a spent id or a dead ticket outlives its time: far more than two clocks may differ."""
@@ -81,6 +82,7 @@ class RedisSpending:
         """Have fences written together with an audit entry; `write` raises `Conflict` as `Records.put`."""
         self._fence.write = write
 
+    @traced("redis spend")
     def spend(
         self,
         claims: Sequence[Claim] = (),
@@ -196,6 +198,7 @@ class RedisSpending:
             arguments += (issue.value, repr(issue.until))
         return keys, arguments
 
+    @traced("redis look")
     def _look(self, keys: Sequence[str]) -> tuple[list[bytes | None], int]:
         reply, _, number = self._run(_LOOK, keys, ())
         values: list[bytes | None] = reply[4]

@@ -20,6 +20,7 @@ from tillit_server.storage.ports import (
     Tickets,
 )
 from tillit_server.storage.spending import Guard, GuardMoved, Spending, WriteFence
+from tillit_server.tracing import part
 
 
 class Lasting(Protocol):
@@ -68,7 +69,8 @@ class SharedStore:
         if guard is None and not (settlement.puts or settlement.entries):
             return
         try:
-            write(guard)
+            with part("write"):
+                write(guard)
         except GuardMoved:
             self.spending.moved()
             raise

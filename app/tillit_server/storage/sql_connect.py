@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.tracing import traced
 
 _STEP = 0.1
 _OPTIONS = {
@@ -101,6 +102,7 @@ class Database:
         event.listen(self._engine, "checkout", _refuse_stale)
         self.rows(TextClause("SELECT 1"))
 
+    @traced("database read")
     def rows(self, query: TextClause, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """All rows of one query. Raises `StorageUnavailable`."""
         deadline = time.monotonic() + self.timeout

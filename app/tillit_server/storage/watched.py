@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from tillit_server.storage.ports import Conflict, Settlement, StorageUnavailable, Store
+from tillit_server.tracing import traced
 
 LATELY = 5.0
 
@@ -27,6 +28,7 @@ class WatchedStore:
         self.seen, self.first_seen = store.seen, store.first_seen
         self.ping, self.close = store.ping, store.close
 
+    @traced("settle")
     def settle(self, settlement: Settlement, *, durable: bool = True) -> None:
         """As the store does."""
         begun = self._ticks()

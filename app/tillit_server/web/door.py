@@ -11,12 +11,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from tillit_server.issuer.answers import NO_STORE, new_error_id
+from tillit_server.issuer.answers import ERROR_ID_HEADER, NO_STORE, new_error_id
 from tillit_server.metrics import OTHER, Meters
 from tillit_server.web.answering import CODE
 from tillit_server.web.translate import MAX_BODY
@@ -27,11 +28,25 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tillit.web")
 
 
+class Ended(Protocol):
+    """A trace that waits for the answer."""
+
+    def end(self, status: int, code: str | None, error_id: str | None) -> None:
+        """The answer is known."""
+
+
+class Traced(Protocol):
+    """Whoever keeps traces."""
+
+    def request(self, environ: "WSGIEnvironment", endpoint: str) -> AbstractContextManager[Ended]:
+        """The trace of a request, this thread's as long as the block lasts."""
+
+
 class Door:
     """A WSGI application around another one, of which at most ``places`` requests are judged at once.
 
     ``judged``: the paths at which a request is judged. ``names``: what paths are called in the ``meters``,
-    which hear of every answer.
+    which hear of every answer. ``traces`` are kept where somebody wants them.
     """
 
     def __init__(
@@ -42,14 +57,33 @@ class Door:
         judged: Collection[str],
         names: Mapping[str, str] = MappingProxyType({}),
         meters: Meters | None = None,
+        traces: Traced | None = None,
     ) -> None:
         self._app = app
         self._names = names
         self._meters = meters or Meters()
+        self._traces = traces
         self._judged = frozenset(judged)
         self._places = threading.BoundedSemaphore(places)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer, and leave a trace where traces are kept."""
+        if self._traces is None:
+            return self._answer(environ, start_response)
+        told: list[tuple[int, str | None]] = []
+
+        def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
+            told[:] = [(int(status[:3]), dict(headers).get(ERROR_ID_HEADER))]
+            return start_response(status, headers, *rest)
+
+        endpoint = self._names.get(environ.get("PATH_INFO", ""), OTHER)
+        with self._traces.request(environ, endpoint) as trace:
+            body = self._answer(environ, answering)
+            status, error_id = told[-1]
+            trace.end(status, environ.get(CODE), error_id)
+            return body
+
+    def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer; what nobody caught becomes a 500 that holds an id only (threat X6)."""
         path, begun, statuses = environ.get("PATH_INFO", ""), 0.0, ["500"]
 
