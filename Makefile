@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv browser hsm demo test test-hsm test-long fuzz serve bench lint format docs clean
+.PHONY: help venv browser hsm demo test test-hsm test-cluster test-cluster-long test-long fuzz serve bench lint format docs clean
 
 ##@ Start here
 demo: $(READY) ## set up, run the main job once on loopback, explain what happened
 	@$(BIN)/tillit demo
 
 test: $(READY) ## set up, run every check and test in its short form
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not long"
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not long and not cluster"
 
 ##@ Daily work
 serve: $(READY) ## run the service in development mode on http://127.0.0.1:8080
@@ -36,10 +36,18 @@ bench: $(READY) ## tokens per second, and the ratio to the crypto floor
 	$(BIN)/python -m benchmarks
 
 test-long: $(READY) ## the full counts, recorded in docs/evidence/
-	$(BIN)/python -m pytest -q -m long
+	$(BIN)/python -m pytest -q -m "long and not cluster"
 
 test-hsm: $(READY) ## the tests with a security module; without SoftHSM2 (make hsm) they fail
 	@REQUIRE_SOFTHSM=1 $(BIN)/python -m pytest -q -m "hsm and not long"
+
+test-cluster: $(READY) ## the tests with many hosts, in network namespaces; no root where the kernel allows that
+	@tests/cluster/get_programs.sh
+	@tests/cluster/in_namespaces.sh $(BIN)/python -m pytest -q -m "cluster and not long" tests/cluster
+
+test-cluster-long: $(READY) ## their full counts, recorded in docs/evidence/
+	@tests/cluster/get_programs.sh
+	@tests/cluster/in_namespaces.sh $(BIN)/python -m pytest -q -m "cluster and long" tests/cluster
 
 fuzz: $(READY) ## ten minutes of coverage-guided fuzzing, counted in docs/evidence/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
@@ -64,4 +72,4 @@ clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 help: ## this page
-	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

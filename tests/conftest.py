@@ -11,6 +11,7 @@ from support.ehr import Ehr
 from support.foreign_programs import NOT_HERE
 from support.login import Reception
 from support.postgres import QUICK, Postgres
+from support.programs import NOT_GOT
 from support.service import Service
 from support.softhsm import NO_SOFTHSM
 
@@ -86,6 +87,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{unsigned} tests with a security module were NOT RUN: there is no SoftHSM2 here. "
             "`make hsm` gets Debian's; then run the tests again, or `make test-hsm`."
         )
+    ungot = sorted({str(report.longrepr[2]) for report in skipped if NOT_GOT in str(report.longrepr)})
+    if ungot:
+        terminalreporter.section("cluster", sep="!", red=True, bold=True)
+        terminalreporter.write_line("Some tests with many hosts were NOT RUN. " + "; ".join(ungot))
     foreign = sum(NOT_HERE in str(report.longrepr) for report in skipped)
     if foreign:
         terminalreporter.section("foreign clients", sep="!", red=True, bold=True)

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,9 +54,14 @@ class SwiftEhr(Ehr):
 class Backstage:
     """What an operator of the same installation can do and see, without a command for each step."""
 
-    def __init__(self, service: Service, settings: Path | None = None) -> None:
+    ehr: type[SwiftEhr] = SwiftEhr
+
+    def __init__(
+        self, service: Service, settings: Path | None = None, flags: Mapping[str, Any] | None = None
+    ) -> None:
+        """``flags``: what is said beside the settings, for who does not stand on a host in development mode."""
         self.service = service
-        flags = {
+        flags = flags or {
             "dev": True,
             "data": service.data,
             "clock": service.clock_file,
@@ -80,7 +85,7 @@ class Backstage:
         keys = keys or (generate_key("ES256"),)
         client_id = client_id or f"client-{self._name}-{self._clients}"
         self.register(client_id, *keys, **members)
-        return SwiftEhr(self.service, client_id, keys[0])
+        return self.ehr(self.service, client_id, keys[0])
 
     def register(self, client_id: str, *keys: SigningKey, replace: bool = False, **members: Any) -> None:
         """Register a client under an id, or replace it. Raises ``ClientError``."""

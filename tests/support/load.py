@@ -98,7 +98,7 @@ def load(ehr: SwiftEhr, *, clients: int = 4, pause: float = 0.0, repeat: bool = 
     ehr.nonce()
 
     def client() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", ehr.service.port, timeout=10)
+        connection = http.client.HTTPConnection(ehr.service.address, ehr.service.port, timeout=10)
         while not over.is_set():
             try:
                 told = ask(ehr, connection, repeat=repeat)

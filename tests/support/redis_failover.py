@@ -126,7 +126,7 @@ def watched_pair(sentinels: int = 1) -> Iterator[Watched]:
         try:
             for number in range(sentinels):
                 home = Path(directory) / str(number)
-                watchers.append(RedisServer.sentinel(home, free_port(), master.port, quorum))
+                watchers.append(RedisServer.sentinel(home, free_port(), master, quorum))
             for watcher in watchers:
                 watcher.wait_for(
                     lambda found: (found.get("slaves"), found.get("sentinels")) == (1, sentinels)

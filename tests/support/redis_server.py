@@ -26,32 +26,39 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A server on loopback that lives in `directory`; `given` as in its configuration file."""
+    """A server that lives in `directory`, on loopback or at `address`; `given` as in its configuration file."""
 
+    address = "127.0.0.1"
     _password: str | None = None
     _process: subprocess.Popen[bytes] | None = None
 
-    def __init__(self, directory: Path, port: int = 0, **given: str) -> None:
+    def __init__(self, directory: Path, port: int = 0, address: str = address, **given: str) -> None:
         self.directory = directory
+        self.address = address
         self.port = port or free_port()
         self._password = given.get("requirepass")
-        options = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0"}
+        options = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0", "protected-mode": "no"}
         options |= {name.replace("_", "-"): value for name, value in given.items()}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
-        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(directory)]
+        place = ["--port", str(self.port), "--bind", address, "--dir", str(directory)]
         self._command = [BINARY, *place, *words]
         self.start()
 
     @property
     def url(self) -> str:
         """Where it is; the first database."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.address}:{self.port}/0"
 
     @property
     def client(self) -> Any:
         """For the test itself."""
         return redis.Redis(
-            port=self.port, password=self._password, protocol=2, socket_timeout=10, decode_responses=True
+            self.address,
+            self.port,
+            password=self._password,
+            protocol=2,
+            socket_timeout=10,
+            decode_responses=True,
         )
 
     def emptied(self) -> Self:
@@ -107,16 +114,26 @@ class RedisServer:
             self._process.send_signal(signal.SIGCONT)
 
     @classmethod
-    def sentinel(cls, directory: Path, port: int, master: int, quorum: int) -> Self:
-        """A Sentinel that watches the master at a port, under the name `service`."""
+    def sentinel(
+        cls,
+        directory: Path,
+        port: int,
+        master: "RedisServer",
+        quorum: int,
+        *,
+        address: str = address,
+        down_after: int = 500,
+    ) -> Self:
+        """A Sentinel that watches a master, under the name `service`; `down_after` milliseconds it is down."""
         directory.mkdir()
         file = directory / "sentinel.conf"
         file.write_text(
-            f"port {port}\nsentinel monitor service 127.0.0.1 {master} {quorum}\n"
-            "sentinel down-after-milliseconds service 500\nsentinel failover-timeout service 3000\n"
+            f"port {port}\nbind {address}\nprotected-mode no\n"
+            f"sentinel monitor service {master.address} {master.port} {quorum}\n"
+            f"sentinel down-after-milliseconds service {down_after}\nsentinel failover-timeout service 3000\n"
         )
         made = cls.__new__(cls)
-        made.directory, made.port = directory, port
+        made.directory, made.port, made.address = directory, port, address
         made._command = [BINARY, str(file), "--sentinel"]
         made.start()
         return made
@@ -133,7 +150,7 @@ class RedisServer:
     def follow(self, master: "RedisServer", *, through: int = 0) -> None:
         """Become a replica, by way of another port if need be, and wait until the copy is complete."""
         with self.client as client:
-            client.replicaof("127.0.0.1", through or master.port)
+            client.replicaof(master.address, through or master.port)
             self._until(lambda: client.info("replication").get("master_link_status") == "up")
         with master.client as client:
             self._until(lambda: client.info("replication").get("connected_slaves", 0) >= 1)

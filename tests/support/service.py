@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from tillit.protocol.jose import SigningKey, generate_key
 
@@ -42,6 +43,8 @@ def free_port() -> int:
 
 class Service:
     """`tillit serve --dev` in its own processes. Use it in a `with` block, or `start` and `stop`."""
+
+    address = "127.0.0.1"
 
     def __init__(
         self,
@@ -87,20 +90,25 @@ class Service:
         text = self.clock_file.read_text(encoding="ascii")
         return time.time() + float(text) if text[0] in "+-" else float(text)
 
-    def start(self) -> None:
-        """Start and wait until it answers; the log is in `log_file`."""
+    def command(self) -> list[str]:
+        """How it is started."""
         command = [TILLIT, "serve", "--dev", "--port", str(self.port), "--data", str(self.data)]
         command += ["--workers", str(self.workers), "--clock", str(self.clock_file), *self.arguments]
+        return command
+
+    def start(self) -> None:
+        """Start and wait until it answers; the log is in `log_file`."""
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, env=self.environment
+                self.command(), stdout=log, stderr=log, start_new_session=True, env=self.environment
             )
+        metadata = self.origin + urlsplit(self.issuer).path + "/.well-known/openid-configuration"
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 break
             try:
-                status, _, _ = http("GET", self.issuer + "/.well-known/openid-configuration", timeout=1)
+                status, _, _ = http("GET", metadata, timeout=1)
             except OSError:
                 time.sleep(0.05)
                 continue
@@ -124,7 +132,8 @@ class Service:
     def kill(self) -> None:
         """Kill every process of the service at once (SIGKILL)."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(STOP_SECONDS)
             self.process = None
 

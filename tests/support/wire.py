@@ -16,7 +16,7 @@ FORM = "application/x-www-form-urlencoded"
 
 def exchange(service: Service, request: bytes, *, timeout: float = 10) -> Answer | None:
     """Send octets as they are and give the first answer; None when the service just hangs up."""
-    with closing(socket.create_connection(("127.0.0.1", service.port), timeout)) as connection:
+    with closing(socket.create_connection((service.address, service.port), timeout)) as connection:
         # A service that refuses by size answers before it has read everything.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request)
@@ -51,7 +51,7 @@ class Lane:
 
     def __init__(self, service: Service, path: str = "/connect/token") -> None:
         self._path = urlsplit(service.issuer).path + path
-        self._connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=20)
+        self._connection = http.client.HTTPConnection(service.address, service.port, timeout=20)
         self._connection.connect()
 
     def __enter__(self) -> Self:
@@ -74,10 +74,16 @@ class Lane:
 
 
 class Race:
-    """Runners that wait at a barrier, each on a connection of its own, and start at the same instant."""
+    """Runners that wait at a barrier, each on a connection of its own, and start at the same instant.
 
-    def __init__(self, service: Service, runners: int, path: str = "/connect/token") -> None:
-        self._lanes = [Lane(service, path) for _ in range(runners)]
+    Where there are several hosts they go to each in turn.
+    """
+
+    def __init__(
+        self, service: Service | Sequence[Service], runners: int, path: str = "/connect/token"
+    ) -> None:
+        hosts = [service] if isinstance(service, Service) else service
+        self._lanes = [Lane(hosts[number % len(hosts)], path) for number in range(runners)]
 
     def __enter__(self) -> Self:
         return self
