@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tillit_server.audit.slots import SlotLease
 from tillit_server.config import Settings
-from tillit_server.storage.ports import Linker, Records, StorageRefused, StorageUnavailable, Store
+from tillit_server.storage.ports import Linker, StorageRefused, StorageUnavailable, Store
 from tillit_server.storage.ring import OpenRecords, RingStore
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.shared import EmbeddedSpending, SharedStore
@@ -19,6 +19,7 @@ from tillit_server.storage.spending import Spending
 from tillit_server.storage.sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from tillit_server.storage.sql import SqlStore
     from tillit_server.storage.sql_connect import Database
 
 DATABASE = "tillit.sqlite"
@@ -104,7 +105,7 @@ def opened_database(settings: Settings, url: str) -> "Iterator[Database]":
 
 class _OpenSpending(Protocol):
     def __call__(
-        self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, records: Records, fresh: bool
+        self, *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, lasting: "SqlStore", fresh: bool
     ) -> Spending: ...
 
 
@@ -115,7 +116,7 @@ def _spending(settings: Settings, clock: Clock, place: "partial[SqliteStore]") -
         from tillit_server.storage.redis import RedisSpending
 
         def on_redis(
-            *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, records: Records, fresh: bool
+            *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, lasting: "SqlStore", fresh: bool
         ) -> Spending:
             del linker  # there is no journal
             spending = RedisSpending(
@@ -124,9 +125,10 @@ def _spending(settings: Settings, clock: Clock, place: "partial[SqliteStore]") -
                 issuer=settings.issuer,
                 sealer=sealer,
                 key_hash_secret=key_hash_secret,
-                records=records,
+                records=lasting.records,
                 fresh=fresh,
                 checked_clock=settings.clock is None,
+                settled=lasting.settled if settings.clock is None else None,
             )
             if fresh:
                 # Later nobody will know that there is nothing yet that could have been lost.
@@ -137,9 +139,9 @@ def _spending(settings: Settings, clock: Clock, place: "partial[SqliteStore]") -
         return on_redis
 
     def embedded(
-        *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, records: Records, fresh: bool
+        *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, lasting: "SqlStore", fresh: bool
     ) -> Spending:
-        del records, fresh  # a file is lost with its records or not at all
+        del lasting, fresh  # a file is lost with its records or not at all
         return EmbeddedSpending(place(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret))
 
     return embedded
@@ -172,7 +174,7 @@ def _on_postgresql(
                 sealer=sealer,
                 linker=linker,
                 key_hash_secret=key_hash_secret,
-                records=lasting.records,
+                lasting=lasting,
                 fresh=fresh,
             )
         except BaseException:

@@ -172,6 +172,79 @@ def test_an_id_that_says_nothing_is_as_old_as_one_can_be(
     assert worker.once.claim("request_object", "r", clock.now + 3600)
 
 
+def test_s1_what_was_gone_for_long_is_trusted_at_once(
+    server: RedisServer, opened: Opener, clock: Hands
+) -> None:
+    """The fence stands where the last settlement was, if a worker has seen that none followed."""
+    steady, count = Hands(0.0), Hands(0)
+    worker = opened(steady=steady, settled=lambda: count.now)
+    worker.spend([proof("a", START)])
+    count.now += 1
+    worker.ping()
+    steady.now += 60
+    clock.now += 60
+    flush(server)
+
+    worker.spend([proof("new", clock.now)])
+    for made in (START, START + AHEAD):
+        # A client whose clock is ahead may have made it before the fence: it never becomes good.
+        with pytest.raises(Conflict, match="forgotten"):
+            worker.spend([proof("old", made)])
+
+
+def test_s1_an_outage_counts_from_its_beginning(server: RedisServer, opened: Opener, clock: Hands) -> None:
+    """Workers look when Redis stops answering, so after a minute without it tokens are issued at once."""
+    steady, looks = Hands(0.0), threading.Event()
+
+    def settled() -> int:
+        looks.set()
+        return 7
+
+    worker = opened(steady=steady, settled=settled)
+    worker.spend([proof("a", START)])
+    looks.clear()
+    steady.now += 1
+    server.kill()
+    with pytest.raises(StorageUnavailable):
+        worker.spend([proof("b", START)])
+    assert looks.wait(10)
+    looks.clear()
+    for _ in range(60):
+        steady.now += 1
+        clock.now += 1
+        with pytest.raises(StorageUnavailable):
+            worker.spend([proof("c", clock.now)])
+        assert looks.wait(10)
+        looks.clear()
+    server.start()
+    steady.now += 1
+
+    worker.spend([proof("new", clock.now)])
+    with pytest.raises(Conflict, match="forgotten"):
+        worker.spend([proof("a", START)])
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["moved on", "never seen"])
+def test_s3_a_settlement_that_nobody_saw_moves_the_fence(
+    seen: bool, server: RedisServer, opened: Opener, clock: Hands
+) -> None:
+    """Another host has settled meanwhile, or may have: what was made before the loss was noticed is refused."""
+    steady, count = Hands(0.0), Hands(1)
+    worker = opened(steady=steady, settled=lambda: count.now)
+    worker.spend([proof("a", START)])
+    if seen:
+        worker.ping()
+    steady.now += 60
+    clock.now += 60
+    count.now += 1
+    flush(server)
+
+    with pytest.raises(Conflict, match="forgotten"):
+        worker.spend([proof("old", clock.now)])
+    with pytest.raises(StorageUnavailable):
+        worker.spend([proof("new", clock.now + 1)])
+
+
 def test_a_new_installation_has_nothing_to_refuse(opened: Opener) -> None:
     """Its first epoch has no fence; for one that has moved here, all that was made before is old."""
     opened(fresh=True).spend([proof("a", START)])

@@ -118,12 +118,13 @@ def test_nothing_is_written_under_a_guard_that_has_moved(
     good = Settlement(claims=(Claim("proof", "p", START),), puts=puts, entries=(note("x"),))
     store.settle(good)
     store.settle(Settlement(claims=good.claims))
+    assert store.lasting.settled() == 2  # by this count other hosts learn that something was spent
     store.records.put("fence", "redis", {"number": 2})
     for settlement in (good, Settlement(claims=good.claims)):
         with pytest.raises(GuardMoved):
             store.settle(settlement)
 
-    assert store.spending.heard == 2
+    assert store.spending.heard == store.lasting.settled() == 2
     assert whole(store) == 1
     assert getattr(store.records.get("family", "f"), "version", 0) == len(puts)
 
@@ -153,6 +154,7 @@ def test_a_moved_guard_of_one_does_not_fail_the_others_of_a_batch(opener: Open) 
 
     assert outcomes == {old: 0, new: 8}
     assert whole(store) == 8
+    assert store.lasting.settled() >= 1
 
 
 def test_records_whose_time_is_over_are_forgotten(opener: Open, clock: Hands) -> None:

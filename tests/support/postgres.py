@@ -23,7 +23,13 @@ STOP_SECONDS = 30
 QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 """For tests that cut no power."""
 
-_EMPTY = ("DELETE FROM record", "DELETE FROM removed", "DELETE FROM journal", "DELETE FROM label")
+_EMPTY = (
+    "DELETE FROM record",
+    "DELETE FROM removed",
+    "DELETE FROM journal",
+    "DELETE FROM label",
+    "DELETE FROM settled",
+)
 
 
 def newest_server() -> Path:

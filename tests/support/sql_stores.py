@@ -42,6 +42,7 @@ def open_shared(place: Servers, make: "partial[Any]", slot: int | None, timeout:
             records=lasting.records,
             fresh=True,
             checked_clock=False,
+            settled=lasting.settled,
             **options,
         )
     else:

@@ -26,6 +26,7 @@ from tillit_server.storage.ports import (
 )
 from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey
 from tillit_server.storage.redis_link import Link, Script, Value
+from tillit_server.storage.redis_quiet import Quiet, Settled
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.spending import Guard, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
@@ -59,12 +60,14 @@ class RedisSpending:
         records: Records,
         fresh: bool = False,
         checked_clock: bool = True,
+        settled: Settled | None = None,
         connections: int = 12,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """Look at the server; one that is away is no reason not to start.
 
-        `records` outlive Redis and keep the fence; `fresh` and `checked_clock` are explained in `Fence`.
+        `records` outlive Redis and keep the fence; `fresh` and `checked_clock` are explained in `Fence`,
+        `settled` in `Quiet`.
         Raises `StorageRefused` for a URL that cannot be used, a cluster, and a server that may evict keys.
         """
         self._clock = clock
@@ -73,7 +76,10 @@ class RedisSpending:
         self._prefix = f"tillit:{issuer}:"
         self._heard = ("", 0.0)
         self._tolerance = TOLERANCE if checked_clock else None
-        self._fence = Fence(self, records, clock, tolerance=self._tolerance, fresh=fresh, steady=steady)
+        self._quiet = Quiet(settled, steady)
+        self._fence = Fence(
+            self, records, clock, tolerance=self._tolerance, fresh=fresh, quiet=self._quiet, steady=steady
+        )
         self.once: Once = RedisOnce(self)
         self.tickets: Tickets = RedisTickets(self)
         self._refuse_unfit_server()
@@ -145,6 +151,7 @@ class RedisSpending:
 
     def ping(self) -> None:
         """Read something, and see that the server still keeps what it is given."""
+        self._quiet.look()
         self._look(())
         if self.survey().policy != POLICY:
             raise StorageUnavailable("the Redis server may evict what is spent")
@@ -221,7 +228,11 @@ class RedisSpending:
         tolerance = "" if self._tolerance is None else self._tolerance
         epoch, latest = self._heard
         standing = (number, repr(self._clock()), latest if epoch == number else 0, tolerance)
-        reply = self._link.run(script, (self._prefix + "epoch", *keys), (*standing, *arguments))
+        try:
+            reply = self._link.run(script, (self._prefix + "epoch", *keys), (*standing, *arguments))
+        except StorageUnavailable:
+            self._quiet.look_aside()
+            raise
         if reply[0] in _WELL:
             self._heard = (number, float(reply[1]))
         return reply

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from tillit_server.storage.ports import Conflict, Put, Record, Records, StorageUnavailable
+from tillit_server.storage.redis_quiet import Quiet
 from tillit_server.storage.spending import FenceRaised, Guard, WriteFence
 
 KIND = "fence"
@@ -84,6 +85,7 @@ class Fence:
         *,
         tolerance: float | None,
         fresh: bool,
+        quiet: Quiet,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """`fresh`: the installation was made just now, so nothing of it can have been spent anywhere.
@@ -96,6 +98,7 @@ class Fence:
         self._clock = clock
         self._tolerance = tolerance
         self._fresh = fresh
+        self._quiet = quiet
         self._steady = steady
         self._mutex = threading.Lock()
         self._pause = threading.Event()
@@ -122,6 +125,7 @@ class Fence:
 
     def amiss(self, epoch: Epoch, status: str) -> None:
         """A script was refused with `status`; returns when to try again. Raises `StorageUnavailable`."""
+        self._quiet.look_aside()
         if status == "replica":
             raise StorageUnavailable("the Redis server is a replica (READONLY)")
         if status == "clocks differ":
@@ -199,8 +203,8 @@ class Fence:
             fence = 0.0
         else:
             fence = self._clock() if self._tolerance is None else survey.time + lead
-        if record is not None:
-            fence = max(fence, float(record.value["fence"]))
+        previous = float(record.value["fence"]) if record else 0.0
+        fence = max(fence, previous)
         value = {"number": number, "fence": fence, "reason": reason, "layout": LAYOUT}
         raised = FenceRaised(number, fence, reason)
         try:
@@ -209,6 +213,10 @@ class Fence:
             return None
         if self._steady() - begun > _WRITING:
             return None
+        # Under the epoch before nothing can be settled any more, so what was the last to be does not change.
+        since = self._quiet.since()
+        if since is not None:
+            fence = max(previous, fence - max(0.0, begun - since))
         # An installation that was slow must not follow another, whose fence is later: so look once more.
         if self._server.begin(number, fence, lead) != "sound":
             return None

@@ -17,6 +17,7 @@ from tillit_server.storage.sql_shapes import SqlJournal, SqlRecords
 from tillit_server.storage.sql_writer import Writer
 from tillit_server.storage.work import Prepared, Preparer
 
+_SETTLED = text("SELECT coalesce(sum(count), 0) FROM settled")
 _PRUNED = 64
 _PRUNE_SECONDS = 0.1
 _PRUNE = text(
@@ -78,6 +79,10 @@ class SqlStore:
         if self._closed:
             raise StorageUnavailable("the store is closed")
         self._database.rows(text("SELECT FROM removed LIMIT 1"))
+
+    def settled(self) -> int:
+        """How many settlements with a guard there have been, on all hosts. Raises `StorageUnavailable`."""
+        return int(self._database.rows(_SETTLED)[0][0])
 
     def close(self) -> None:
         """Write what was accepted without waiting."""

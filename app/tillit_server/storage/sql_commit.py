@@ -56,7 +56,9 @@ _ENTER = text(
     " named AS (INSERT INTO label (period, label, slot, seq)"
     " SELECT named.period, named.label, :slot, named.seq FROM"
     " unnest(CAST(:periods AS text[]), CAST(:labels AS bytea[]), CAST(:labelled AS bigint[]))"
-    " AS named (period, label, seq), sound WHERE sound.so ON CONFLICT DO NOTHING)"
+    " AS named (period, label, seq), sound WHERE sound.so ON CONFLICT DO NOTHING),"
+    " counted AS (INSERT INTO settled (slot, count) SELECT :slot, 1 FROM sound WHERE sound.so AND :guarding"
+    " ON CONFLICT (slot) DO UPDATE SET count = settled.count + 1)"
     " SELECT sound.so FROM sound"
 )
 _FORGET = text(
@@ -82,6 +84,7 @@ class _State:
         self.gone: dict[str, int] = {}
         self.held: set[Guard] = set()
         self.entries: list[tuple[int, EntryRow, bytes]] = []
+        self.guarding = False
 
 
 class SqlCommitter:
@@ -161,6 +164,7 @@ class SqlCommitter:
                 state.records[kind, key] = _Lying(version, until)
 
     def _take(self, work: Prepared, state: _State) -> None:
+        state.guarding = state.guarding or work.guard is not None
         work.versions = [_put(put, state) for put in work.puts]
         slot, seq, link = state.head.slot, state.head.seq, state.head.link
         for entry in work.entries:
@@ -212,7 +216,7 @@ def _write(connection: Connection, state: _State, guard: Guard | None) -> bool:
     if state.gone:
         kinds = sorted(state.gone)  # in one order for all: these rows are everybody's
         connection.execute(_REMOVED, {"kinds": kinds, "versions": [state.gone[kind] for kind in kinds]})
-    if not state.entries and guard is None:
+    if not state.entries and not state.guarding:
         return True
     labels = [(row.period, label, seq) for seq, row, _ in state.entries for label in row.labels]
     rows = {
@@ -227,6 +231,7 @@ def _write(connection: Connection, state: _State, guard: Guard | None) -> bool:
         "guard": guard.kind if guard else None,
         "guarded": guard.key.encode() if guard else b"",
         "expected": guard.version if guard else 0,
+        "guarding": state.guarding,
     }
     return bool(connection.execute(_ENTER, rows).scalar())
 

@@ -8,6 +8,8 @@ if status ~= 'sound' then
 end
 local ids, redemptions, issues = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local argument, key = 9, 2
+-- Made before this, it was made after the fence, or before it by a clock that is ahead: nobody can tell.
+local certain = epoch.fence + tonumber(ARGV[5])
 local own, writes = {}, {}
 
 local function conflict(reason)
@@ -30,9 +32,10 @@ for _ = 1, ids do
     return conflict('spent')
   elseif made <= epoch.fence then
     return conflict('forgotten')
-  elseif made <= epoch.fence + tonumber(ARGV[5]) then
-    -- Made after the fence, or before it by a clock that is ahead: nobody can tell.
-    return answer('early', string.format('%.6f', epoch.fence + tonumber(ARGV[5])))
+  elseif made <= certain and certain < now then
+    return conflict('forgotten')
+  elseif made <= certain then
+    return answer('early', string.format('%.6f', certain))
   end
   write(ARGV[argument], ends)
 end

@@ -1,4 +1,4 @@
-"""The first schema: records, journal, and the floor that says which releases may use the database."""
+"""The first schema: records, journal, count of settlements, and the floor: which releases may use it all."""
 
 from alembic import op
 
@@ -20,6 +20,7 @@ _SCHEMA = (
         period text NOT NULL, label bytea NOT NULL, slot integer NOT NULL, seq bigint NOT NULL,
         PRIMARY KEY (period, label, slot, seq)
     )""",
+    "CREATE TABLE settled (slot integer PRIMARY KEY, count bigint NOT NULL)",
     "CREATE TABLE tillit_schema (floor integer NOT NULL)",
     "INSERT INTO tillit_schema VALUES (1)",
 )
