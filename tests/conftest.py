@@ -18,8 +18,11 @@ from support.softhsm import NO_SOFTHSM
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with two workers on the real clock, shared by every test of a process that does not change it."""
-    with Service(tmp_path_factory.mktemp("service")) as running:
+    """A service with two workers on the real clock, shared by every test of a process that does not change it.
+
+    It is the installed command itself, as an operator starts it.
+    """
+    with Service(tmp_path_factory.mktemp("service"), installed=True) as running:
         yield running
 
 

@@ -1,7 +1,6 @@
 """K1, G17: two services with a clock each keep one store; ten seconds apart nobody notices, a minute apart somebody does."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,9 @@ import jwt
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
+from support.commands import TILLIT, run
 from support.ehr import Answer
-from support.service import TILLIT, Service, clean_environment, http_json
+from support.service import Service, clean_environment, http_json
 from tillit.protocol.gate import read_jws
 from tillit_server.signing.clocks import ClocksDiffer
 from tillit_server.signing.key_moves import Revoke, Rotate
@@ -113,9 +113,7 @@ class Installation:
         settings.write_text(f'dev = true\nclock = "{host.clock_file}"\n', encoding="utf-8")
         command = [TILLIT, "keys", "doctor", "--output", "json", "--data", str(host.data)]
         command += ["--config", str(settings)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=60, env=clean_environment()
-        )
+        done = run(command, capture_output=True, text=True, env=clean_environment())
         return done.returncode, {finding["what"]: finding["verdict"] for finding in json.loads(done.stdout)}
 
 

@@ -4,7 +4,6 @@ import calendar
 import json
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from typing import Any
 import pytest
 
 from support.backstage import eventually
+from support.commands import TILLIT, run
 from support.ehr import Ehr
-from support.service import TILLIT, Service, clean_environment, run_cli
+from support.service import Service, clean_environment, run_cli
 from support.shell import one_line
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.audit.events import AuditRead
@@ -142,12 +142,11 @@ def test_a_person_is_found_and_the_search_itself_is_recorded(copy: Path):
     find = ("audit", "find", "--data", str(copy), "--output", "json")
     done = run_cli(*find, "--person", PATIENT, check=False)
     assert (done.returncode, one_line(done)) == (2, "audit find: --reason is needed")
-    done = subprocess.run(
+    done = run(
         [TILLIT, *find, "--operator", "kari", "--reason", "her own request"],
         input=PATIENT + "\n",
         capture_output=True,
         text=True,
-        timeout=60,
         check=True,
         env=clean_environment(),
         start_new_session=True,

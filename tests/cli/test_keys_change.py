@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from support.service import TILLIT, clean_environment
+from support.commands import TILLIT, Command
+from support.service import clean_environment
 from support.starting import Setup, make
 from tillit_server.cli.commands import tillit
 from tillit_server.cli.keys_signed import NamesKey, instant
@@ -112,9 +113,7 @@ def test_operators_who_rotate_at_once_rotate_once(desk: Desk):
     command = [TILLIT, *desk.command("rotate", "--yes", *WHO)]
     environment = {**clean_environment(), "TILLIT_DEV": "true"}
     pipe = subprocess.PIPE
-    processes = [
-        subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(4)
-    ]
+    processes = [Command(command, env=environment, stdout=pipe, stderr=pipe, text=True) for _ in range(4)]
     said = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
     assert sorted(code for _, code in said) == [0, 1, 1, 1]
     assert all("nothing was done" in line for line, code in said if code)

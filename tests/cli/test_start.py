@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.service import TILLIT, clean_environment, free_port, run_cli
+from support.commands import TILLIT, run
+from support.service import clean_environment, free_port, run_cli
 from support.shell import one_line
 
 HIDING = """
@@ -68,13 +69,11 @@ def test_a_settings_file_that_cannot_be_read_is_named(content: str | None, tmp_p
 
 def test_a_setting_from_the_environment_is_checked_like_any_other():
     """A name nobody knows is refused in the environment too."""
-    done = subprocess.run(
+    done = run(
         [TILLIT, "keys", "list"],
         env={**clean_environment(), "TILLIT_ISUER": "https://a.example"},
         capture_output=True,
         text=True,
-        timeout=60,
-        check=False,
     )
     assert done.returncode == 2
     assert "isuer: unknown setting" in done.stderr.splitlines()

@@ -1,6 +1,8 @@
 """Private keys of our own: made, written and read, and never shown."""
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from support.tokens import key_for
 from tillit.protocol.errors import Rejected
@@ -32,6 +34,7 @@ def test_a_key_survives_every_form(alg):
     )
     assert load_private_der(private_der(key), alg, kid=key.kid) == key
     assert load_private_der(private_der(key, b"pw"), alg, b"pw", kid=key.kid) == key
+    assert load_private_der(private_der(key), alg, kid=key.kid, ours=True) == key
 
 
 @pytest.mark.parametrize("alg", ALL)
@@ -104,6 +107,20 @@ def test_unreadable_files_are_refused(data):
         load_private_der(data, "ES256")
     with pytest.raises(Rejected, match="cannot be read"):
         load_private_pem(private_pem(key_for(), b"right"), "ES256", b"wrong")
+
+
+def test_only_what_we_wrote_ourselves_is_not_tried_again():
+    """The numbers of an RSA key from elsewhere are tried; those of a key that was sealed by us are not."""
+    sound = key_for("PS256").material.private_numbers()
+    odd = rsa.RSAPrivateNumbers(
+        *(sound.p, sound.q, sound.d + 2, sound.dmp1, sound.dmq1, sound.iqmp, sound.public_numbers)
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    data = odd.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(Rejected, match="cannot be read"):
+        load_private_der(data, "PS256")
+    assert load_private_der(data, "PS256", ours=True).public.thumbprint == key_for("PS256").public.thumbprint
 
 
 def test_a_kid_stays_out_where_the_key_itself_is_in():

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.commands import TILLIT, run
 from support.ehr import Answer
 from support.login import LoginEhr
 from support.relying_party import RelyingParty
-from support.service import TILLIT, Service, clean_environment, free_port, http
+from support.service import Service, clean_environment, free_port, http
 from support.tls import Terminator, make_certificate
 from support.visitor import Visitor
 from tillit.protocol.dpop import make_proof
@@ -60,14 +61,12 @@ class CertifiedService(Service):
                 (directory / f"{client}.jwk").write_text(text, encoding="utf-8")
         # As the page says it, from the root of the repository.
         command = [TILLIT, "clients", "list", "--config", "config/conformance/tillit.toml"]
-        done = subprocess.run(
+        done = run(
             [*command, "--data", str(self.data)],
             cwd=ROOT,
             env=clean_environment(),
             capture_output=True,
             text=True,
-            check=False,
-            timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         self.registered = done.stdout

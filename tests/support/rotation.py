@@ -3,12 +3,12 @@
 import json
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from support.commands import TILLIT, run
 from support.foreign_programs import node_program
-from support.service import TILLIT, clean_environment
+from support.service import clean_environment
 
 
 def drill(home: Path, *arguments: str, seed: int, seconds: float = 300) -> dict[str, Any]:
@@ -18,9 +18,7 @@ def drill(home: Path, *arguments: str, seed: int, seconds: float = 300) -> dict[
         command += ["--verifier", f"jose={shlex.join(node_program('drill-verifier.mjs'))}"]
     home.mkdir(exist_ok=True)
     environment = {**clean_environment(), "TMPDIR": str(home)}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=seconds, check=False, env=environment
-    )
+    done = run(command, capture_output=True, text=True, timeout=seconds, env=environment)
     assert done.returncode in {0, 1}, done.stderr[-3000:]
     report: dict[str, Any] = json.loads(done.stdout)
     assert report["passed"] is (done.returncode == 0)

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from support.commands import TILLIT, Command, run
 from tillit.protocol.jose import SigningKey, generate_key
 
-TILLIT = str(Path(sys.executable).with_name("tillit"))
 START_SECONDS = 60
 STOP_SECONDS = 15
 PATIENCE = 5.0
@@ -55,8 +54,12 @@ class Service:
         arguments: Sequence[str] = (),
         path: str = "",
         patience: float | None = PATIENCE,
+        installed: bool = False,
     ) -> None:
-        """``patience``: seconds a request waits for the store, None for what is shipped."""
+        """``patience``: seconds a request waits for the store, None for what is shipped.
+
+        ``installed``: start the installed command itself (`support.commands`).
+        """
         self.data = data
         self.workers = workers
         self.port = free_port()
@@ -70,6 +73,7 @@ class Service:
         self.set_clock(frozen)
         self.environment = clean_environment(patience)
         self.process: subprocess.Popen[bytes] | None = None
+        self._installed = installed
 
     def __enter__(self) -> "Service":
         self.start()
@@ -99,8 +103,13 @@ class Service:
     def start(self) -> None:
         """Start and wait until it answers; the log is in `log_file`."""
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, start_new_session=True, env=self.environment
+            self.process = Command(
+                self.command(),
+                installed=self._installed,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=self.environment,
             )
         metadata = self.origin + urlsplit(self.issuer).path + "/.well-known/openid-configuration"
         deadline = time.monotonic() + START_SECONDS
@@ -182,9 +191,7 @@ def clean_environment(patience: float | None = PATIENCE) -> dict[str, str]:
 
 def run_cli(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """Run a `tillit` command to its end."""
-    done = subprocess.run(
-        [TILLIT, *arguments], capture_output=True, text=True, timeout=60, check=False, env=clean_environment()
-    )
+    done = run([TILLIT, *arguments], capture_output=True, text=True, env=clean_environment())
     if check:
         assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done

@@ -63,9 +63,9 @@ class SealedKeys:
     def open(self, entry: Entry, private: str) -> SigningKey:
         """The key; raises ``CustodyError`` if it is damaged or was sealed as another one."""
         try:
-            return load_private_der(
-                self._custody.open(private, context=sealing_context(entry.kid)), entry.alg
-            )
+            # Sealed by us and still whole; and no signature leaves that does not verify.
+            der = self._custody.open(private, context=sealing_context(entry.kid))
+            return load_private_der(der, entry.alg, ours=True)
         except Rejected:
             raise CustodyError(f"the private key of {entry.kid} cannot be read") from None
 
