@@ -17,6 +17,11 @@ def setting(name: str, default: int) -> int:
     return int(os.environ.get(f"TILLIT_{name}", default))
 
 
+def budget() -> float:
+    """Seconds after which a long run stops and records what it has reached: ``TILLIT_BUDGET``, or no end."""
+    return float(os.environ.get("TILLIT_BUDGET", "inf"))
+
+
 def record(what: str, *, seed: int | None, seconds: float, counts: dict[str, Any]) -> None:
     """Append one result: what ran, at which commit, from which seed, on what machine, how long, and the counts."""
     line = {
