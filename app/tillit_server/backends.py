@@ -129,6 +129,7 @@ def _spending(settings: Settings, clock: Clock, place: "partial[SqliteStore]") -
                 fresh=fresh,
                 checked_clock=settings.clock is None,
                 settled=lasting.settled if settings.clock is None else None,
+                timeout=settings.storage_timeout,
             )
             if fresh:
                 # Later nobody will know that there is nothing yet that could have been lost.

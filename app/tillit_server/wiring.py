@@ -1,7 +1,7 @@
 """The composition root: from settings to everything built."""
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,6 +170,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         keys_of_seeds = settings.data / "clients" if settings.dev else None
         sow(services, read_seeds(settings.config / "clients", development_keys=keys_of_seeds))
         if worker:
+            with suppress(StorageUnavailable):
+                # What must be agreed on with a server first is no business of the first requests.
+                store.ping()
             audit.record(
                 ServiceStarted(
                     slot=slot, version=__version__, rule_pack=RULE_PACK_VERSION, development=settings.dev

@@ -5,19 +5,8 @@ import pytest
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, Timeline
 from support.ehr import Answer, Ehr
 from support.intakes import PROOF, proper_refusal
-from support.storms import STORMS, storm
 
 pytestmark = pytest.mark.xdist_group("timeline")
-
-ROUNDS, RUNNERS = 20, 32
-
-
-@pytest.mark.parametrize("name", [name for name in STORMS if name.startswith("D2")])
-def test_d2_one_proof_32_times_at_once_wins_exactly_once(name: str, attacker: SwiftEhr):
-    """In 20 rounds of 32 requests over two processes there is one token a round, and 31 proper refusals."""
-    intake, make = STORMS[name]
-    counts = storm(attacker, make, intake=intake, rounds=ROUNDS, runners=RUNNERS)
-    assert counts == {"one winner": ROUNDS, "refused": ROUNDS * (RUNNERS - 1)}
 
 
 def again(ehr: Ehr, proof: str) -> Answer:

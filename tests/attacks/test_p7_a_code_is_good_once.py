@@ -1,5 +1,6 @@
 """P7: a code is redeemed once; what comes back later, or loses the race, ends all that came of it."""
 
+import threading
 from collections import Counter
 from urllib.parse import urlencode
 
@@ -11,6 +12,8 @@ from support.granted import introspect
 from support.redeeming import Laid, client, code_form, good, lay, redeem, refresh, refused
 from support.service import http
 from support.wire import Race
+from tillit_server.issuer.families import FAMILY, Family, new_family_key, put_family
+from tillit_server.storage.ports import Conflict, Redemption, Settlement
 
 ROUNDS, RUNNERS = 5, 32
 
@@ -65,6 +68,46 @@ def test_p7_a_request_sent_twice_is_no_reuse(backstage: Backstage, ehr: SwiftEhr
     again = ehr.send(form, proof)
     assert (again.status, again.error) == (401, "invalid_client")
     assert introspect(ehr, good(tokens)["access_token"]).json["active"]
+
+
+def halves(backstage: Backstage, ehr: SwiftEhr, laid: Laid) -> tuple[Settlement, Settlement]:
+    """What the winner of a code does first and last where two servers keep the store: spend it, begin the family."""
+    until = int(backstage.service.now()) + 28_800
+    family = Family(laid.authorized, until, new_family_key(), ehr.dpop_key.public.thumbprint)
+    spend = Redemption("code", laid.code, {"family": laid.authorized.family}, float(until))
+    return Settlement(redemptions=(spend,)), Settlement(puts=(put_family(family, expect=0),))
+
+
+def reused(backstage: Backstage, laid: Laid) -> int:
+    return len(backstage.entries("issuer.code.reused", family=laid.authorized.family))
+
+
+def test_p7_a_code_that_comes_back_before_its_family_is_written_ends_it(backstage: Backstage, ehr: SwiftEhr):
+    """Two servers do not write at one moment: whoever comes in between waits for the family, and ends it."""
+    store, laid = backstage.services.store, lay(backstage, ehr)
+    spend, begin = halves(backstage, ehr, laid)
+    store.settle(spend)
+    later = threading.Timer(0.05, store.settle, (begin,))
+    later.start()
+    refused(redeem(ehr, laid))
+    later.join()
+    family = store.records.get(FAMILY, laid.authorized.family)
+    assert family is not None
+    assert family.value["revoked"] or "ended" in family.value
+    assert reused(backstage, laid) == 1
+
+
+def test_p7_a_family_that_is_late_never_begins(backstage: Backstage, ehr: SwiftEhr):
+    """A code that comes back while its winner stands still leaves nothing for the winner to begin."""
+    store, laid = backstage.services.store, lay(backstage, ehr)
+    spend, begin = halves(backstage, ehr, laid)
+    store.settle(spend)
+    refused(redeem(ehr, laid))
+    with pytest.raises(Conflict):
+        store.settle(begin)
+    refused(redeem(ehr, laid))
+    refused(refresh(ehr, f"{laid.authorized.family}.0.{'A' * 43}"))
+    assert reused(backstage, laid) == 1
 
 
 def test_p7_a_used_code_is_known_for_as_long_as_its_tokens(backstage: Backstage, ehr: SwiftEhr):

@@ -1,14 +1,31 @@
 """What must hold on every store, with two hosts and two workers each: the short forms, and the counts of the long ones."""
 
+import random
+import time
+from collections.abc import Iterator
+
 import pytest
 
 from support.evidence import budget, record, setting
+from support.kills import kill_again_and_again
 from support.soak import Soak, soak
-from support.two_hosts import TwoHosts
+from support.storms import STORMS, Field, due
+from support.two_hosts import SERVERS, SQLITE, TwoHosts
 
 WHERE = "2 hosts of 2 workers"
 SOAK, SOAK_LONG = 1_500, setting("SOAK_REQUESTS", 1_000_000)
 GROWTH_MIB, FILES = 10.0, 4
+ROUNDS, ROUNDS_LONG, RUNNERS = 5, setting("RACE_ROUNDS", 10_000), 64
+KILLS, KILLS_LONG = {SQLITE: 4, SERVERS: 7}, setting("KILLS", 500)
+
+
+def within(rounds: int, seconds: float) -> Iterator[int]:
+    """The numbers of so many rounds, or of as many as there is time for."""
+    end = time.monotonic() + seconds
+    for number in range(rounds):
+        if time.monotonic() > end:
+            return
+        yield number
 
 
 def judge_soak(hosts: TwoHosts, run: Soak) -> None:
@@ -36,3 +53,42 @@ def test_x3_a_million_requests_leave_nothing_behind(hosts: TwoHosts):
     )
     judge_soak(hosts, run)
     assert run.growth[0] < GROWTH_MIB
+
+
+@pytest.mark.parametrize("name", STORMS)
+def test_c3_d2_p7_t2_exactly_one_of_64_at_once_wins(name: str, hosts: TwoHosts):
+    """In every round over four processes of two hosts there is one winner, or one successor, and nothing else."""
+    counts = STORMS[name](Field(hosts.backstage, hosts.hosts, RUNNERS), range(ROUNDS))
+    assert counts == due(name, ROUNDS, RUNNERS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", STORMS)
+def test_c3_d2_p7_t2_exactly_one_of_64_wins_ten_thousand_times(name: str, hosts: TwoHosts):
+    """The same for ten thousand rounds of each kind."""
+    begun, numbers = time.monotonic(), []
+    counts = STORMS[name](
+        Field(hosts.backstage, hosts.hosts, RUNNERS),
+        (numbers.append(number) or number for number in within(ROUNDS_LONG, budget())),
+    )
+    seconds = time.monotonic() - begun
+    counts_reached = {"rounds": len(numbers), "at once": RUNNERS, **counts}
+    record(f"G2 {name}, {WHERE}, {hosts.store}", seed=None, seconds=seconds, counts=counts_reached)
+    assert counts == due(name, len(numbers), RUNNERS)
+
+
+@pytest.mark.long
+def test_s8_u4_five_hundred_kills(hosts: TwoHosts):
+    """The same five hundred times."""
+    seed, begun = random.SystemRandom().randrange(2**32), time.monotonic()
+    run = kill_again_and_again(hosts, kills=KILLS_LONG, seed=seed, seconds=budget())
+    run.judge()
+    seconds = time.monotonic() - begun
+    record(f"G4 kill -9 under load, {WHERE}, {hosts.store}", seed=seed, seconds=seconds, counts=run.counts())
+
+
+def test_s8_u4_whatever_is_killed_nothing_acknowledged_is_lost(hosts: TwoHosts):
+    """After kill -9 of workers, hosts and servers under load, clients, audit and store tell the same story."""
+    run = kill_again_and_again(hosts, kills=KILLS[hosts.store], seed=8)
+    assert sum(map(len, run.returns.values())) == KILLS[hosts.store]
+    run.judge()

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,18 @@ def test_s2_a_server_that_hangs_holds_few_threads(lasting: Any, tmp_path: Path) 
 
     assert max(waits) < 3
     assert sorted(waits)[len(waits) // 2] < 0.2
+
+
+def test_a_burst_waits_in_line(lasting: Any, tmp_path: Path) -> None:
+    """More requests at once than connections, at a server that takes its time: all are settled, none hears 503."""
+    with redis_server() as server:
+        spending = opened(server.url, lasting, tmp_path, connections=1, timeout=10.0)
+        spending.ping()
+        server.client.execute_command("CLIENT", "PAUSE", "150")
+        with ThreadPoolExecutor(16) as crowd:
+            guards = list(crowd.map(lambda number: spending.spend([proof(str(number))]), range(16)))
+        assert all(guards)
+        spending.close()
 
 
 def test_s2_a_half_open_connection_is_given_up(lasting: Any, tmp_path: Path) -> None:

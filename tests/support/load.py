@@ -4,7 +4,7 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -92,24 +92,35 @@ def _exchange(
 
 
 @contextmanager
-def load(ehr: SwiftEhr, *, clients: int = 4, pause: float = 0.0, repeat: bool = False) -> Iterator[Ledger]:
-    """So many clients, each asking again as soon as it was answered (and ``pause`` seconds later)."""
+def load(
+    ehr: SwiftEhr,
+    *,
+    clients: int = 4,
+    pause: float = 0.0,
+    repeat: bool = False,
+    ports: Sequence[int] = (),
+) -> Iterator[Ledger]:
+    """So many clients, each asking again as soon as it was answered (and ``pause`` seconds later).
+
+    With ``ports``, clients take turns at them.
+    """
     ledger, over = Ledger(), threading.Event()
+    ports = ports or [ehr.service.port]
     ehr.nonce()
 
-    def client() -> None:
-        connection = http.client.HTTPConnection(ehr.service.address, ehr.service.port, timeout=10)
+    def client(number: int) -> None:
+        connection = http.client.HTTPConnection(ehr.service.address, ports[number % len(ports)], timeout=10)
         while not over.is_set():
             try:
                 told = ask(ehr, connection, repeat=repeat)
-            except OSError:  # no nonce to be had, so nothing was asked
+            except (OSError, AssertionError):  # no nonce to be had, so nothing was asked
                 over.wait(0.02)
                 continue
             ledger.told.append(told)
             over.wait(pause if told.status else max(pause, 0.02))
         connection.close()
 
-    threads = [threading.Thread(target=client) for _ in range(clients)]
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     try:
@@ -125,17 +136,20 @@ def again(ehr: SwiftEhr, told: Told) -> int:
     return ehr.send(told.form, ehr.proof()).status
 
 
-def reconcile(ledger: Ledger, backstage: Backstage, client_id: str) -> dict[str, int]:
+def reconcile(
+    ledger: Ledger, backstage: Backstage, client_id: str, *, remembered: float = 0.0
+) -> dict[str, int]:
     """What client, audit and store disagree about, counted; every number is 0 when nothing is half done.
 
-    The store forgets an id when it can no longer be accepted, so it is asked about the last minute only. The
-    audit's chains are walked too, against the checkpoint in the file.
+    The store forgets an id when it can no longer be accepted, so it is asked about the last minute only, and
+    about nothing before ``remembered`` (monotonic seconds): when it last lost its memory, and refuses
+    whatever is older. The audit's chains are walked too, against the checkpoint in the file.
     """
     installation, store = backstage.installation, backstage.services.store
     issued = backstage.entries("issuer.token.issued", client_id=client_id)
     audited_tokens = {entry.public["jti"] for entry in issued}
     audited_assertions = Counter(entry.public["assertion_jti"] for entry in issued)
-    recent = ledger.since(time.monotonic() - REMEMBERED_SECONDS)
+    recent = ledger.since(max(remembered, time.monotonic() - REMEMBERED_SECONDS))
     asked = {told.assertion_jti for told in recent}
     acknowledged = {told.assertion_jti for told in recent if told.token_jti}
     spent = {jti for jti in asked if store.seen("assertion", f"{client_id} {jti}")}

@@ -83,9 +83,7 @@ class TwoHosts:
 
 
 @contextmanager
-def two_hosts(
-    home: Path, store: str, *, workers: int = WORKERS, appendonly: bool = False
-) -> Iterator[TwoHosts]:
+def two_hosts(home: Path, store: str, *, workers: int = WORKERS) -> Iterator[TwoHosts]:
     """Both up, with so many workers each; the servers write to disk as they should in production."""
     with ExitStack() as stack:
         redis = postgres = None
@@ -94,7 +92,7 @@ def two_hosts(
             postgres = Postgres()
             stack.callback(postgres.close)
             postgres.start()
-            redis = stack.enter_context(redis_server(appendonly="yes" if appendonly else "no"))
+            redis = stack.enter_context(redis_server(appendonly="yes"))
             lines += [
                 f'storage_url = "{postgres.migrated_database()}"',
                 f'storage_shared_url = "{redis.url}"',

@@ -2,7 +2,6 @@
 
 import http.client
 import socket
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Self
@@ -65,25 +64,30 @@ class Lane:
         self._connection.close()
 
     def send(self, form: Mapping[str, str] | bytes, proof: str | None) -> Answer:
+        """Send one request, and give its answer."""
+        self.begin(form, proof)
+        return self.answer()
+
+    def begin(self, form: Mapping[str, str] | bytes, proof: str | None) -> None:
         """Send one request."""
         body = form if isinstance(form, bytes) else urlencode(form).encode()
         headers = {"Content-Type": FORM} | ({} if proof is None else {"DPoP": proof})
         self._connection.request("POST", self._path, body, headers)
+
+    def answer(self) -> Answer:
+        """Wait for the answer to it."""
         response = self._connection.getresponse()
         return Answer(response.status, response.headers, response.read())
 
 
 class Race:
-    """Runners that wait at a barrier, each on a connection of its own, and start at the same instant.
-
-    Where there are several hosts they go to each in turn.
-    """
+    """Runners, each on a connection of its own, at one service or at several in turn."""
 
     def __init__(
-        self, service: Service | Sequence[Service], runners: int, path: str = "/connect/token"
+        self, services: Service | Sequence[Service], runners: int, path: str = "/connect/token"
     ) -> None:
-        hosts = [service] if isinstance(service, Service) else service
-        self._lanes = [Lane(hosts[number % len(hosts)], path) for number in range(runners)]
+        services = [services] if isinstance(services, Service) else services
+        self._lanes = [Lane(services[number % len(services)], path) for number in range(runners)]
 
     def __enter__(self) -> Self:
         return self
@@ -93,21 +97,7 @@ class Race:
             lane.close()
 
     def run(self, requests: Sequence[tuple[bytes, str | None]]) -> list[Answer]:
-        """Send one request from every runner at once, and give the answers."""
-        assert len(requests) == len(self._lanes)
-        barrier = threading.Barrier(len(requests))
-        answers: list[Answer] = []
-
-        def go(lane: Lane, form: bytes, proof: str | None) -> None:
-            barrier.wait(20)
-            answers.append(lane.send(form, proof))
-
-        threads = [
-            threading.Thread(target=go, args=(lane, *request))
-            for lane, request in zip(self._lanes, requests, strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(30)
-        return answers
+        """Send one request from every runner before any answer is read, and give the answers in that order."""
+        for lane, request in zip(self._lanes, requests, strict=True):
+            lane.begin(*request)
+        return [lane.answer() for lane in self._lanes]

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from tillit_server.issuer.authorized import Authorized
 from tillit_server.issuer.services import SKEW
-from tillit_server.storage.ports import Conflict, Put, Settlement, StorageUnavailable, Store
+from tillit_server.storage.ports import Conflict, Put, Record, Settlement, StorageUnavailable, Store
 
 FAMILY: Final = "family"
 ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (a space of tickets, by jti)
@@ -24,6 +24,7 @@ ACCESS_TOKEN: Final = "access_token"  # noqa: S105 (a space of tickets, by jti)
 ``from`` in exchanges, as a list of jti and client."""
 _MAX_LENGTH: Final = 256
 _TRIES: Final = 5
+_ENDED: Final = {"ended": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,16 @@ def put_family(family: Family, *, expect: int | None) -> Put:
     """The writing of ``family``; its record ends with it, since it names a person."""
     until = family.expires_at + SKEW
     return Put(FAMILY, family.authorized.family, family.to_json(), expect=expect, until=until)
+
+
+def put_ended(family: str, until: float) -> Put:
+    """The writing of a family that ends before it begins: whoever was about to begin it cannot any more."""
+    return Put(FAMILY, family, _ENDED, expect=0, until=until + SKEW)
+
+
+def read_family(record: Record | None) -> Family | None:
+    """The family of a record; None when there is none, or it ended before it began."""
+    return None if record is None or record.value == _ENDED else Family.from_json(record.value)
 
 
 def new_family_key() -> str:

@@ -11,7 +11,14 @@ from tillit.protocol.access_token import AccessToken, check_access_token
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import GATE_ALGORITHMS, MAX_ASSERTION_BYTES, read_jws
 from tillit_server.issuer.clients.client import Client
-from tillit_server.issuer.families import ACCESS_TOKEN, FAMILY, Family, is_genuine, read_refresh_token
+from tillit_server.issuer.families import (
+    ACCESS_TOKEN,
+    FAMILY,
+    Family,
+    is_genuine,
+    read_family,
+    read_refresh_token,
+)
 from tillit_server.issuer.services import Services
 from tillit_server.storage.ports import Ticket
 
@@ -103,7 +110,7 @@ def _require_enabled(client_id: str, services: Services) -> Client:
 
 def _living_family(ticket: Ticket | None, services: Services) -> Family:
     found = None if ticket is None else services.store.records.get(FAMILY, ticket.value["family"])
-    family = None if found is None else Family.from_json(found.value)
+    family = read_family(found)
     if family is None or family.revoked:
         raise Rejected("its login no longer holds", "payload.jti")
     _require_enabled(family.authorized.client_id, services)
@@ -117,7 +124,7 @@ def find_refresh_token(text: str, services: Services) -> OwnRefreshToken | None:
     """
     token = read_refresh_token(text)
     found = None if token is None else services.store.records.get(FAMILY, token.unverified_family)
-    if token is None or found is None:
+    family = read_family(found)
+    if token is None or found is None or family is None or not is_genuine(token, family):
         return None
-    family = Family.from_json(found.value)
-    return OwnRefreshToken(family, token.generation, found.version) if is_genuine(token, family) else None
+    return OwnRefreshToken(family, token.generation, found.version)

@@ -3,17 +3,23 @@
 Somebody has a copy, and nobody can tell who (RFC 6749 §4.1.2, RFC 9700 §4.14).
 """
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from tillit.protocol.errors import OAuthError
 from tillit_server.audit.events import CodeReused
-from tillit_server.issuer.families import FAMILY, Family, put_family, settle_with_family
+from tillit_server.issuer.codes import CODE
+from tillit_server.issuer.families import FAMILY, put_ended, put_family, read_family, settle_with_family
 from tillit_server.issuer.settling import single_use_ids
-from tillit_server.storage.ports import Settlement
+from tillit_server.storage.ports import Record, Settlement
 
 if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
+
+
+_PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
+"""Seconds between looks for a family that is being written."""
 
 
 class Reused(OAuthError):  # noqa: N818 (a refusal is an answer)
@@ -36,11 +42,28 @@ def end_family(reused: Reused, known: "TokenFacts") -> None:
     event = CodeReused(client_id=known.authenticated_client.client.id, family=reused.family, kind=reused.kind)
 
     def ending() -> Settlement | None:
-        found = store.records.get(FAMILY, reused.family)
-        family = Family.from_json(found.value) if found else None
-        if found is None or family is None or family.revoked:
-            return None
-        revoked = put_family(replace(family, revoked=True), expect=found.version)
-        return Settlement(claims=claims, puts=(revoked,), entries=(audit.entry(event),))
+        found = _once_begun(reused, known)
+        if found is None:
+            code = store.tickets.peek(CODE, known.request.form.get("code", ""))
+            end = None if code is None else put_ended(reused.family, code.until)
+        else:
+            family = read_family(found)
+            if family is None or family.revoked:
+                return None
+            end = put_family(replace(family, revoked=True), expect=found.version)
+        return None if end is None else Settlement(claims=claims, puts=(end,), entries=(audit.entry(event),))
 
     settle_with_family(store, ending)
+
+
+def _once_begun(reused: Reused, known: "TokenFacts") -> Record | None:
+    """The family's record. In a store of two servers a code is spent a moment before its family is written.
+
+    None when who redeemed the code has not written it in time: it shall not be written any more then.
+    """
+    for pause in _PAUSES:
+        found = known.services.store.records.get(FAMILY, reused.family)
+        if found is not None or reused.kind != "code":
+            return found
+        time.sleep(pause)
+    return known.services.store.records.get(FAMILY, reused.family)

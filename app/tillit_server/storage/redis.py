@@ -62,6 +62,7 @@ class RedisSpending:
         checked_clock: bool = True,
         settled: Settled | None = None,
         connections: int = 12,
+        timeout: float = 0.8,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         """Look at the server; one that is away is no reason not to start.
@@ -72,7 +73,7 @@ class RedisSpending:
         """
         self._clock = clock
         self._preparer = Preparer(sealer, _no_entry, key_hash_secret, ())
-        self._link = Link(url, connections=connections, steady=steady)
+        self._link = Link(url, connections=connections, timeout=timeout, steady=steady)
         self._prefix = f"tillit:{issuer}:"
         self._heard = ("", 0.0)
         self._tolerance = TOLERANCE if checked_clock else None

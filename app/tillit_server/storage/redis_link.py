@@ -26,8 +26,8 @@ Value = str | bytes | int | float
 
 _CONNECTING = 0.25
 _ANSWERING = 0.5
-_IN_LINE = 0.05
 _ACKNOWLEDGING = 300  # milliseconds
+_SHORTEST_LINE = 0.05
 _PAUSE = 0.1
 _ERROR = re.compile(r"\b(OOM|READONLY|MISCONF|NOREPLICAS|NOPERM|CROSSSLOT|MASTERDOWN|BUSY|NOSCRIPT)\b")
 _NO_CLUSTER = (
@@ -53,9 +53,17 @@ class Link:
     """
 
     def __init__(
-        self, url: str, *, connections: int = 12, steady: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        *,
+        connections: int = 12,
+        timeout: float = 0.8,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Connects to nobody yet. Raises `StorageRefused` for a URL that cannot be used."""
+        """Connects to nobody yet. `timeout`: seconds until a caller hears 503, waiting in line included.
+
+        Raises `StorageRefused` for a URL that cannot be used.
+        """
         try:
             self._pool = _pool(url, connections)
         except (ValueError, OSError, RedisError) as error:
@@ -65,6 +73,7 @@ class Link:
                 "Write redis://host:6379/0, rediss://…, unix:///path?db=0 or redis+sentinel://host:26379,…/name/0",
             ) from error
         self._places = threading.BoundedSemaphore(connections)
+        self._in_line = max(_SHORTEST_LINE, timeout - _ANSWERING)
         self._steady = steady
         self._mutex = threading.Lock()
         self._away = ""
@@ -75,8 +84,7 @@ class Link:
     def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Value]) -> list[Any]:
         """The answer of a script. Raises `StorageUnavailable`, also when no replica acknowledges."""
         self._enter()
-        if not self._places.acquire(timeout=_IN_LINE):
-            raise StorageUnavailable("too many requests wait for the Redis server")
+        self._take_a_place()
         connection: Any = None
         try:
             connection = self._pool.get_connection()
@@ -136,6 +144,18 @@ class Link:
             if self._away and self._steady() < self._next_try:
                 raise StorageUnavailable(f"the Redis server is away: {self._away}")
             self._next_try = self._steady() + _ANSWERING
+
+    def _take_a_place(self) -> None:
+        if self._places.acquire(blocking=False):
+            return
+        if not self._places.acquire(timeout=self._in_line):
+            raise StorageUnavailable("too many requests wait for the Redis server")
+        try:
+            # Those before us may have found it away.
+            self._enter()
+        except StorageUnavailable:
+            self._places.release()
+            raise
 
     def _fell_silent(self, connection: Any, error: Exception) -> None:
         if connection is not None:

@@ -1,0 +1,195 @@
+"""Two hosts whose processes are killed under load, the servers of their store included."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from support.backstage import SwiftEhr, eventually
+from support.load import Ledger, again, load, reconcile
+from support.processes import listeners
+from support.two_hosts import TwoHosts
+from tillit_server.storage.ports import StorageUnavailable
+
+CLIENTS = 4
+BROKEN = 0
+RETURN_SECONDS = 60.0
+LAST = 10
+"""So many of the latest requests of each kind are sent once more in the end."""
+
+
+def kill_workers(hosts: TwoHosts, chance: random.Random) -> None:
+    """All of both hosts; each supervisor replaces its own."""
+    del chance
+    for pid in hosts.worker_pids():
+        with suppress(ProcessLookupError):  # died with the last one of the same host
+            os.kill(pid, signal.SIGKILL)
+
+
+def kill_a_worker(hosts: TwoHosts, chance: random.Random) -> None:
+    """One of four."""
+    with suppress(ProcessLookupError):
+        os.kill(chance.choice(hosts.worker_pids()), signal.SIGKILL)
+
+
+def kill_a_host(hosts: TwoHosts, chance: random.Random) -> None:
+    """Supervisor and workers of one host, which is started again."""
+    host = chance.choice(hosts.hosts)
+    host.kill()
+    host.start()
+
+
+def kill_both_hosts(hosts: TwoHosts, chance: random.Random) -> None:
+    """Every process of the service."""
+    del chance
+    for host in hosts.hosts:
+        host.kill()
+    for host in hosts.hosts:
+        host.start()
+
+
+def kill_redis(hosts: TwoHosts, chance: random.Random) -> None:
+    """Redis comes back with its append-only file, or with nothing."""
+    assert hosts.redis is not None
+    hosts.redis.kill()
+    if chance.random() < 0.5:
+        (hosts.redis.directory / "appendonly.aof").unlink()
+    hosts.redis.start()
+
+
+def kill_postgres(hosts: TwoHosts, chance: random.Random) -> None:
+    """The postmaster and its children; crash recovery follows."""
+    del chance
+    assert hosts.postgres is not None
+    hosts.postgres.stop(signal.SIGKILL)
+    hosts.postgres.start()
+
+
+def kill_everything(hosts: TwoHosts, chance: random.Random) -> None:
+    """Workers and servers at once."""
+    kill_workers(hosts, chance)
+    kill_postgres(hosts, chance)
+    kill_redis(hosts, chance)
+
+
+Kill = Callable[[TwoHosts, random.Random], None]
+OF_SERVICES: dict[str, tuple[Kill, int]] = {
+    "all workers": (kill_workers, 5),
+    "one worker": (kill_a_worker, 2),
+    "one host": (kill_a_host, 1),
+    "both hosts": (kill_both_hosts, 1),
+}
+OF_SERVERS: dict[str, tuple[Kill, int]] = {
+    "Redis": (kill_redis, 2),
+    "PostgreSQL": (kill_postgres, 2),
+    "workers, Redis and PostgreSQL": (kill_everything, 1),
+}
+LOSE_MEMORY = frozenset({"Redis", "workers, Redis and PostgreSQL"})
+"""After these a replay fence stands; the clock is moved past it, for nobody wants to wait so long."""
+
+
+@dataclass
+class Killing:
+    """What was killed, and how long the first token after it took, in seconds, by what was killed."""
+
+    hosts: TwoHosts
+    ehr: SwiftEhr
+    chance: random.Random
+    ledger: Ledger = field(default_factory=Ledger)
+    returns: dict[str, list[float]] = field(default_factory=dict)
+    remembered: float = 0.0
+    problems: Counter[str] = field(default_factory=Counter)
+
+    def kinds(self) -> dict[str, tuple[Kill, int]]:
+        """What can be killed."""
+        return OF_SERVICES if self.hosts.redis is None else {**OF_SERVICES, **OF_SERVERS}
+
+    def strike(self, name: str) -> None:
+        """Kill, start again what nobody else starts, and wait until all is as before."""
+        hosts, ledger = self.hosts, self.ledger
+        fence = self._fence()
+        asked = len(ledger.told)
+        killed = time.monotonic()
+        self.kinds()[name][0](hosts, self.chance)
+        if name in LOSE_MEMORY:
+            assert eventually(lambda: self._fence() not in {fence, None}, seconds=RETURN_SECONDS), "no fence"
+            hosts.pass_the_fence()
+            self.remembered = time.monotonic()
+
+        def first() -> float:
+            told = ledger.told[asked:]
+            return next((one.ended for one in told if one.began > killed and one.status == 200), 0.0)
+
+        assert eventually(first, seconds=RETURN_SECONDS), f"no token after {name}"
+        self.returns.setdefault(name, []).append(first() - killed)
+        assert eventually(self._all_there, seconds=RETURN_SECONDS), f"not all there after {name}"
+
+    def _fence(self) -> int | None:
+        with suppress(StorageUnavailable):
+            found = self.hosts.backstage.services.store.records.get("fence", "redis")
+            return found.version if found else 0
+        return None
+
+    def _all_there(self) -> bool:
+        return all(listeners(host.port) == host.workers for host in self.hosts.hosts)
+
+    def judge(self) -> None:
+        """What was acknowledged is in the audit and is refused from now on; what was not is whole or nothing."""
+        refused = {400, 401} if self.hosts.redis else set()
+        assert set(self.ledger.counts) <= {200, BROKEN, 503} | refused, self.ledger.counts
+        self._reconcile()
+        acknowledged = [told for told in self.ledger.told if told.status == 200][-LAST:]
+        assert {again(self.ehr, told) for told in acknowledged} <= {401}
+        for told in [told for told in self.ledger.told if told.status == BROKEN][-LAST:]:
+            assert again(self.ehr, told) in {200, 401}
+            assert again(self.ehr, told) == 401
+        self._reconcile()
+        assert self.hosts.audit_is_intact()
+
+    def counts(self) -> dict[str, Any]:
+        """For the ledger; the milliseconds leave out how long a fence stands."""
+        answers = {str(status or "broken"): times for status, times in sorted(self.ledger.counts.items())}
+        waits = {
+            f"ms to the first token after {name}, median and longest": [
+                round(1000 * sorted(found)[len(found) // 2]),
+                round(1000 * max(found)),
+            ]
+            for name, found in self.returns.items()
+        }
+        kills = {f"kills of {name}": len(found) for name, found in self.returns.items()}
+        return {"kills": sum(kills.values()), **kills, **answers, **self.problems, **waits}
+
+    def _reconcile(self) -> None:
+        behind = self.hosts.backstage
+        found = reconcile(self.ledger, behind, self.ehr.client_id, remembered=self.remembered)
+        if self.hosts.redis:
+            # Redis spends first: whoever dies before PostgreSQL has written has burnt the ids, and told nobody.
+            self.problems["burnt without a token"] = found.pop("spent but not in the audit")
+        self.problems |= Counter(found)
+        assert not any(found.values()), found
+
+
+def kill_again_and_again(hosts: TwoHosts, *, kills: int, seed: int, seconds: float = float("inf")) -> Killing:
+    """Kill something at a random moment under load, so many times or for as long as there is time.
+
+    The first kills are one of each kind.
+    """
+    ehr = hosts.backstage.client()
+    run = Killing(hosts, ehr, random.Random(seed))
+    kinds = run.kinds()
+    weights = [weight for _, weight in kinds.values()]
+    over = time.monotonic() + seconds
+    names = [*kinds, *run.chance.choices(list(kinds), weights, k=max(0, kills - len(kinds)))]
+    with load(ehr, clients=CLIENTS, ports=hosts.ports) as run.ledger:
+        for name in names[:kills]:
+            if time.monotonic() > over:
+                break
+            moment = time.monotonic() + run.chance.uniform(0, 0.2)
+            assert eventually(lambda moment=moment: time.monotonic() > moment)
+            run.strike(name)
+    return run
