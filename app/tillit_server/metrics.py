@@ -103,7 +103,7 @@ class Meters:
             buckets=_WRITE_SECONDS, registry=registry,
         )  # fmt: skip
         commits = Histogram(
-            "tillit_commit_seconds", "One transaction of the embedded store, until it is on disk.",
+            "tillit_commit_seconds", "One transaction of what lasts, until it is on disk.",
             buckets=_WRITE_SECONDS, registry=registry,
         )  # fmt: skip
         self.settled, self.committed = settlements.observe, commits.observe

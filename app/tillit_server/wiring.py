@@ -77,6 +77,7 @@ class Installation:
     checkpoints: CheckpointKeeper
     audit_secret: bytes
     store: WatchedStore
+    bare_store: Store
     closing: ExitStack
 
     def close(self) -> None:
@@ -129,6 +130,13 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
         )
         guarded = Guarded(settings.key_reach)
+        limits = rate_limits(
+            settings.client_limits,
+            settings.address_limits,
+            endpoint_names(settings.path),
+            meters,
+            bare_store.spending.count if isinstance(bare_store, SharedStore) else None,
+        )
         services = Services(
             issuer=settings.issuer,
             token_endpoint=describe(settings.issuer, apis, settings.algorithms)["token_endpoint"],
@@ -146,9 +154,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             key_sources=key_sources,
             store=store,
             meters=meters,
-            limits=rate_limits(
-                settings.client_limits, settings.address_limits, endpoint_names(settings.path), meters
-            ),
+            limits=limits,
             audit=audit,
             refusals=refusals,
             synthetic_identifiers=settings.synthetic_identifiers,
@@ -181,7 +187,14 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             closing.callback(lambda: audit.record(ServiceStopped(slot=slot), durable=False))
             key_use, expiry = KeyUseKeeper(services, monotonic=time.monotonic), ExpiryReminder(services)
             closing.callback(key_use.write)
-            chores = (refusals.tick, checkpoints.tick, key_sources.tick, key_use.tick, expiry.tick)
+            chores = (
+                refusals.tick,
+                checkpoints.tick,
+                key_sources.tick,
+                key_use.tick,
+                expiry.tick,
+                limits.tick,
+            )
             closing.callback(clocks.leave)
             closing.callback(Housekeeper((*chores, clocks.tick)).close)
         return Installation(
@@ -192,6 +205,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             checkpoints,
             audit_secret,
             store,
+            bare_store,
             closing.pop_all(),
         )
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here

@@ -1,8 +1,9 @@
 """X7: limits for each client and each address; they fail open, and what must be sure does not."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -15,9 +16,13 @@ from support.wire import FORM
 from tillit.protocol.errors import OAuthError
 from tillit_server.issuer.limiting import MAX_COUNTED, Addresses, RateLimits, WorkerMemory, parse_limits
 from tillit_server.issuer.request import Request
+from tillit_server.issuer.shared_limits import MAX_COUNTED as SHARED_MOST
+from tillit_server.issuer.shared_limits import SharedLimits
 from tillit_server.issuer.steps import Refused
 from tillit_server.issuer.token_endpoint import issue_token, judge_token_request
 from tillit_server.metrics import Meters
+from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.storage.spending import Count
 
 SETTINGS = {
     "client_limits": ["token=5/hour", "introspection=2/hour"],
@@ -236,6 +241,129 @@ def test_x3_x7_a_million_addresses_fit():
     for number in range(MAX_COUNTED + 1_000):
         memory.incr(str(number), 60)
     assert memory.reset() == MAX_COUNTED
+
+
+class Together:
+    """What hosts tell each other, without the hosts: counts in windows that begin with their first count."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.asked: list[list[Count]] = []
+        self.answer: Any = None
+        self._totals: dict[tuple[str, str], tuple[int, float]] = {}
+
+    def __call__(self, counts: Sequence[Count]) -> Any:
+        """Count, or give the answer that a test wants."""
+        self.asked.append(list(counts))
+        if self.answer is not None:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+        heard = []
+        for count in counts:
+            total, until = self._totals.get((count.name, count.who), (0, 0.0))
+            total, until = (total, until) if self.now < until else (0, self.now + count.seconds)
+            self._totals[count.name, count.who] = total + count.more, until
+            heard.append((total + count.more, until - self.now))
+        return heard
+
+    def hosts(self, limit: str, number: int = 2) -> list[RateLimits]:
+        """Workers of so many hosts with one limit at one endpoint."""
+        return [
+            RateLimits(
+                parse_limits([limit], ["token"]),
+                names={"/token": "token"},
+                storage=WorkerMemory(lambda: self.now),
+                now=lambda: self.now,
+                shared=SharedLimits(self, lambda: self.now),
+            )
+            for _ in range(number)
+        ]
+
+
+def passes(host: RateLimits, who: str = "ehr") -> bool:
+    """Whether one more request does."""
+    try:
+        host.require_client("/token", who)
+    except OAuthError as refused:
+        return not 1 <= int(dict(refused.headers)["Retry-After"]) <= 3600
+    return True
+
+
+def test_x7_two_hosts_share_one_count_and_one_window():
+    """Ten an hour at one host are none at the other, until the window ends for both."""
+    together = Together()
+    first, second = together.hosts("token=10/hour")
+    assert all(passes(first) for _ in range(10))
+    assert passes(second)  # who comes for the first time is not known yet
+    for host in (first, second):
+        host.shared.tell()
+    assert not passes(first)
+    assert not passes(second)
+    assert passes(second, "other")
+    together.now = 3600.0
+    assert passes(first)
+    assert passes(second)
+
+
+def test_x7_nobody_is_told_of_who_is_far_from_a_limit():
+    """A sender is told of from a 64th of the limit on; until then nothing goes to the server."""
+    together = Together()
+    (host,) = together.hosts("token=64000/hour", 1)
+    assert all(passes(host) for _ in range(999))
+    host.shared.tell()
+    assert together.asked == []
+    assert passes(host)
+    host.shared.tell()
+    host.shared.tell()
+    assert [(count.who, count.more) for (count,) in together.asked] == [("ehr", 1000)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [StorageUnavailable("away"), [], [(1, 1.0)] * 2, [("canary", 1.0)], [(1,)], 7, [(None, None)]],
+    ids=str,
+)
+def test_x7_a_server_with_two_faces_takes_nothing_away(answer: Any, caplog: pytest.LogCaptureFixture):
+    """Whatever it answers, the limits of each worker hold, nobody waits, and what was not told is told later."""
+    together = Together()
+    first, second = together.hosts("token=5/hour")
+    together.answer = answer
+    assert [passes(first) for _ in range(7)] == [True] * 5 + [False] * 2
+    for _ in range(3):
+        first.shared.tell()
+    assert not first.shared.well
+    assert passes(second)
+    assert len([record for record in caplog.records if "not shared" in record.message]) == 1
+    assert "canary" not in "".join(record.getMessage() for record in caplog.records)
+    together.answer = None
+    first.shared.tell()
+    second.shared.tell()
+    assert first.shared.well
+    assert not passes(second)
+
+
+@pytest.mark.parametrize("answer", [[(10**18, 10.0**18)], [(-(10**18), -1.0)], [(5, float("inf"))]], ids=str)
+def test_x7_a_count_that_is_absurd_ends_with_its_window(answer: Any):
+    """However many a server says there were, and for how long, after a window a sender is served again."""
+    together = Together()
+    (host,) = together.hosts("token=5/hour", 1)
+    passes(host)
+    together.answer = answer
+    host.shared.tell()
+    together.now = 3600.0
+    assert passes(host)
+
+
+def test_x3_x7_shared_counts_are_bounded():
+    """However many senders come, so many are kept, and so many are told of at once."""
+    together = Together()
+    (host,) = together.hosts("token=1/hour", 1)
+    for number in range(SHARED_MOST + 10):
+        host.shared.take(parse_limits(["token=1/hour"], ["token"])["token"], "client token", str(number))
+    host.shared.tell()
+    assert len(host.shared._shares) == SHARED_MOST
+    assert [len(asked) for asked in together.asked] == [1000]
 
 
 @pytest.mark.parametrize(

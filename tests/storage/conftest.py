@@ -19,9 +19,9 @@ def clock() -> Hands:
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[RedisServer]:
-    """A Redis server that nobody stops."""
+    """A Redis server that nobody stops, which the store may use as the page says and not more."""
     with redis_server() as server:
-        yield server
+        yield server.restrict()
 
 
 BACKENDS = ("sqlite", "redis", "postgresql", "servers")

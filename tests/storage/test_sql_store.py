@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, text
 
 from support.backstage import eventually
-from support.postgres import Postgres
+from support.postgres import Postgres, as_owner
 from support.stores import AUDIT_SECRET, START, Hands, Servers, note, opening
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.storage.forgetting import KEEP
@@ -25,9 +25,18 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
 )
 from tillit_server.storage.spending import Guard, GuardMoved
+from tillit_server.storage.sql_connect import Database
 from tillit_server.storage.sql_schema import SCHEMA, raise_floor, require_schema
 
 Open = Callable[..., Any]
+
+
+@pytest.fixture
+def owner(postgres: Postgres) -> Iterator[Database]:
+    """The same database for whoever may change its schema."""
+    database = Database(as_owner(postgres.emptied_database()), timeout=5.0)
+    yield database
+    database.close()
 
 
 @pytest.fixture
@@ -231,7 +240,7 @@ def test_a_key_with_nul_is_a_key_like_any_other(opener: Open) -> None:
     ids=["ours", "expanded by the next release", "contracted by the next release", "older"],
 )
 def test_which_schemas_are_started_on(
-    opener: Open, postgres: Postgres, schema: int, floor: int, error: type[Exception] | None
+    opener: Open, owner: Database, schema: int, floor: int, error: type[Exception] | None
 ) -> None:
     """Ours, and a later one that still serves us; any other is refused with the command to run."""
     database = opener().database
@@ -239,7 +248,7 @@ def test_which_schemas_are_started_on(
         "WITH s AS (UPDATE tillit_schema SET floor = :floor RETURNING 1)"
         " UPDATE tillit_migration SET version_num = :schema FROM s RETURNING 1"
     )
-    database.rows(move, {"schema": f"{schema:04}", "floor": floor})
+    owner.rows(move, {"schema": f"{schema:04}", "floor": floor})
     try:
         if error is None:
             require_schema(database)
@@ -247,16 +256,15 @@ def test_which_schemas_are_started_on(
             with pytest.raises(error, match="tillit migrate"):
                 require_schema(database)
     finally:
-        database.rows(move, {"schema": f"{SCHEMA:04}", "floor": SCHEMA})
+        owner.rows(move, {"schema": f"{SCHEMA:04}", "floor": SCHEMA})
 
 
-def test_nothing_is_taken_away_from_a_release_that_runs(opener: Open, postgres: Postgres) -> None:
+def test_nothing_is_taken_away_from_a_release_that_runs(opener: Open, owner: Database) -> None:
     """A step that contracts is refused while a process of ours is connected; one that was not stays out after it."""
     store = opener()
-    database = store.database
 
     def contract() -> bool:
-        with database.connection(time.monotonic() + 5) as connection:
+        with owner.connection(time.monotonic() + 5) as connection:
             connection.exec_driver_sql("BEGIN")
             try:
                 raise_floor(connection, SCHEMA + 1)
@@ -276,7 +284,7 @@ def test_nothing_is_taken_away_from_a_release_that_runs(opener: Open, postgres: 
             store.journal.append(note("after"))
         assert whole(store) == 1
     finally:
-        database.rows(text("UPDATE tillit_schema SET floor = :floor RETURNING 1"), {"floor": SCHEMA})
+        owner.rows(text("UPDATE tillit_schema SET floor = :floor RETURNING 1"), {"floor": SCHEMA})
 
 
 def test_a_server_that_stands_still_is_given_up_in_time(opener: Open, postgres: Postgres) -> None:

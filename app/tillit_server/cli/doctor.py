@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from tillit_server.cli.doctor_servers import examine_servers
 from tillit_server.cli.installation import installation_options, settings_of
 from tillit_server.cli.keys_care import examine_keys, show_findings
 from tillit_server.cli.output import output_option
@@ -34,7 +35,7 @@ _SKEW = 60.0
 @installation_options
 @output_option
 def doctor(file: Path | None, data: Path | None, output: str) -> None:
-    """Look at clock, store, keys, files, limits and addresses of this host. Changes nothing.
+    """Look at clock, store, servers, keys, files, limits and addresses of this host. Changes nothing.
 
     One line each; exit code 1 if something is bad, 2 if the settings cannot be read.
     """
@@ -45,6 +46,7 @@ def doctor(file: Path | None, data: Path | None, output: str) -> None:
 def _examine(settings: "Settings") -> "Iterator[Finding]":
     yield from _clock()
     yield from _store(settings)
+    yield from examine_servers(settings)
     yield from _files(settings)
     yield from _open_files()
     yield from _addresses(settings)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tillit_server.signing.files import CustodyError
@@ -49,18 +50,25 @@ def _state(part: HealthPart) -> str:
     return OK
 
 
-def readiness(workers: Sequence[Mapping[str, str] | str], *, draining: bool) -> tuple[bool, dict[str, Any]]:
+def readiness(
+    workers: Sequence[Mapping[str, str] | str],
+    *,
+    draining: bool,
+    servers: Mapping[str, float] = MappingProxyType({}),
+) -> tuple[bool, dict[str, Any]]:
     """Whether the service should be sent requests, and the report that says why.
 
     ``workers``: of each worker its parts, or one word in place of them. One that is starting does not listen
     yet and counts for nothing; one that gives no answer does listen, so requests would wait for it.
+    ``servers``: numbers that are shown and not judged.
     """
     serving = [parts for parts in workers if parts != STARTING]
     well = bool(serving) and all(isinstance(parts, Mapping) and _well(parts) for parts in serving)
     ready = well and not draining
     status = "ready" if ready else "draining" if draining else "not ready"
     shown = [dict(parts) if isinstance(parts, Mapping) else parts for parts in workers]
-    return ready, {"status": status, "parts": _worst(serving), "workers": shown}
+    report: dict[str, Any] = {"status": status, "parts": _worst(serving), "workers": shown}
+    return ready, report | ({"servers": dict(servers)} if servers else {})
 
 
 def _well(parts: Mapping[str, str]) -> bool:

@@ -20,13 +20,13 @@ from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from tillit.protocol.errors import OAuthError
+from tillit_server.issuer.shared_limits import MAX_COUNTED, SharedLimits
 from tillit_server.metrics import Meters
+from tillit_server.storage.spending import CountTogether
 
 _log = logging.getLogger("tillit.limits")
 
 LIMITED: Final = "temporarily_unavailable"
-MAX_COUNTED: Final = 100_000
-"""Clients and addresses that one worker counts at a time; the oldest make room."""
 _IPV6_SITE: Final = 64
 
 LIMITED_CLIENTS: Final = frozenset({"token", "par", "introspection", "revocation", "client_secret"})
@@ -84,19 +84,24 @@ def limit_faults(client: Iterable[str], address: Iterable[str], trusted: Iterabl
 
 
 def rate_limits(
-    client: Iterable[str], address: Iterable[str], names: Mapping[str, str], meters: Meters
+    client: Iterable[str],
+    address: Iterable[str],
+    names: Mapping[str, str],
+    meters: Meters,
+    together: CountTogether | None,
 ) -> "RateLimits":
-    """The limits that the settings name, counted by this worker."""
+    """The limits that the settings name, counted by this worker, and ``together`` with others."""
     return RateLimits(
         parse_limits(client, LIMITED_CLIENTS),
         parse_limits(address, LIMITED_ADDRESSES),
         names=names,
         meters=meters,
+        shared=SharedLimits(together) if together else None,
     )
 
 
 class WorkerMemory(Storage):
-    """Counts in this worker alone, of so many keys at most, by a clock that nobody can set.
+    """Counts in this worker alone, of ``MAX_COUNTED`` keys at most, by a clock that nobody can set.
 
     The library's own memory keeps every key, and starts a thread to forget some.
     """
@@ -153,7 +158,7 @@ class RateLimits:
     """The limits of an installation.
 
     ``per_client``, ``per_address``: by the name of an endpoint; ``names``: of paths. ``storage`` counts;
-    ``now`` is the clock by which its windows end.
+    ``now`` is the clock by which its windows end. ``shared``: what other workers count, too.
     """
 
     def __init__(
@@ -165,13 +170,20 @@ class RateLimits:
         storage: Storage | None = None,
         now: Callable[[], float] = time.monotonic,
         meters: Meters | None = None,
+        shared: SharedLimits | None = None,
     ) -> None:
+        self.shared = shared
         self._limits = {"client": dict(per_client), "address": dict(per_address)}
         self._names = names
         self._limiter = FixedWindowRateLimiter(storage or WorkerMemory())
         self._now = now
         self._meters = meters or Meters()
         self._away = False
+
+    def tick(self) -> None:
+        """A chore of every second: tell others what was counted here, and hear from them."""
+        if self.shared is not None:
+            self.shared.tell()
 
     def require_client(self, url: str, client_id: str) -> None:
         """Count a request of a client that has proven itself.
@@ -192,21 +204,27 @@ class RateLimits:
             return
         name = f"{of} {endpoint}"
         try:
-            if self._limiter.hit(limit, name, who):
-                self._away = False
-                return
-            left = self._limiter.get_window_stats(limit, name, who).reset_time - self._now()
+            left = self._left(limit, name, who)
         except Exception as error:  # noqa: BLE001 (whatever it is: a limiter is no reason to refuse a patient)
             self._meters.limited(name, "unjudged")
             if not self._away:
                 self._away = True
                 _log.error("limits cannot be counted, all pass", exc_info=error)
             return
+        self._away = False
+        if left is None:
+            return
         self._meters.limited(name, "refused")
         wait = str(max(1, min(int(left) + 1, limit.get_expiry())))
         raise OAuthError(
             LIMITED, f"too many requests by this {of}", status=429, headers=(("Retry-After", wait),)
         )
+
+    def _left(self, limit: RateLimitItem, name: str, who: str) -> float | None:
+        """Count; the seconds until the window ends if that is one too many."""
+        if not self._limiter.hit(limit, name, who):
+            return self._limiter.get_window_stats(limit, name, who).reset_time - self._now()
+        return self.shared.take(limit, name, who) if self.shared else None
 
 
 class Addresses:

@@ -1,19 +1,20 @@
-"""What a worker looks at when it is asked how it is. A further backend is one more part here."""
+"""What a worker looks at when it is asked how it is."""
 
 import threading
 from collections.abc import Callable
 
 from tillit_server.console.health import HealthPart, NotWell
 from tillit_server.issuer.services import SKEW
+from tillit_server.serving.server_parts import ServerParts
 from tillit_server.signing.signer import Signer
 from tillit_server.wiring import Installation
 
 
-def health_parts(installation: Installation) -> tuple[HealthPart, ...]:
-    """The parts that every installation has."""
+def health_parts(installation: Installation, servers: ServerParts | None) -> tuple[HealthPart, ...]:
+    """The parts of an installation; in place of one store those of its ``servers``."""
     services = installation.services
     return (
-        HealthPart("store", services.store.ping),
+        *(servers.parts() if servers else (HealthPart("store", services.store.ping),)),
         HealthPart("keys", lambda: _some_key_signs(services.signer)),
         HealthPart("secrets", installation.secrets.require_fresh),
         HealthPart("audit", installation.store.require_writing),

@@ -59,7 +59,8 @@ def console_of(supervisor: "Supervisor") -> "WSGIApplication":
     def ready() -> tuple[bool, dict[str, Any]]:
         told = supervisor.ask()
         workers = [of if isinstance(of, str) else of["parts"] for of in told]
-        return readiness(workers, draining=supervisor.draining)
+        known = [of.get("servers", {}) for of in told if not isinstance(of, str)]
+        return readiness(workers, draining=supervisor.draining, servers=known[0] if known else {})
 
     def metrics() -> bytes:
         told = supervisor.ask()

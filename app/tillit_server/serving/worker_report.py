@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client.core import Metric
 
@@ -13,11 +13,19 @@ from tillit_server.issuer.clients.expiry import expiring_clients
 from tillit_server.metrics import gauge, packed
 from tillit_server.serving.connections import count_open
 from tillit_server.serving.health_parts import health_parts
+from tillit_server.serving.server_parts import ServerParts
 from tillit_server.signing.keyring import KeyRing, NoSigningKey, active_key
 from tillit_server.storage.ports import StorageUnavailable
+from tillit_server.storage.shared import SharedStore
 from tillit_server.wiring import Installation
 
 COUNT_SECONDS = 60.0
+OF_SERVERS: Final = {
+    "replicas": "Replicas that Redis has heard of lately.",
+    "fence_seconds": "Until ids that are made now are taken again.",
+    "redis_clock_seconds": "The clock of Redis minus ours.",
+    "database_clock_seconds": "The clock of the database minus ours.",
+}
 
 
 class WorkerReport:
@@ -25,15 +33,17 @@ class WorkerReport:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
-        self._parts = health_parts(installation)
+        self._servers = _servers_of(installation)
+        self._parts = health_parts(installation, self._servers)
         self._counted_at = float("-inf")
         self._expiring: dict[str, float] = {}
 
     def __call__(self) -> dict[str, Any]:
-        """``parts``: name and state; ``metrics``: packed. Looks at everything now."""
+        """``parts``: name and state; ``servers``: their numbers; ``metrics``: packed. Looks at all now."""
         parts = parts_of_health(self._parts)
         return {
             "parts": parts,
+            "servers": self._servers.numbers() if self._servers else {},
             "metrics": packed([*self._installation.services.meters.read(), *self._readings(parts)]),
         }
 
@@ -45,6 +55,11 @@ class WorkerReport:
         yield gauge("tillit_clock_seconds", "The service's own time.", {"": now})
         yield gauge("tillit_open_connections", "Open connections.", {"": count_open(settings.port)})
         yield gauge("tillit_audit_slot", "The writer slot of the audit.", {"": services.audit.slot})
+        if shared := services.limits.shared:
+            yield gauge("tillit_limits_shared", "Whether limits are counted with others.", {"": shared.well})
+        if self._servers is not None:
+            for name, value in self._servers.numbers().items():
+                yield gauge(f"tillit_{name}", OF_SERVERS[name], {"": value})
         ages = {"signing": services.signer.ring_age(), "secrets": self._installation.secrets.ring_age()}
         yield gauge("tillit_ring_age_seconds", "Since a ring was last read from the store.", ages, "ring")
         yield from _keys(services.signer.ring(), sorted(services.signer.algorithms), now)
@@ -63,6 +78,14 @@ class WorkerReport:
                 self._expiring = {str(days): clients for days, clients in counted.items()}
                 self._counted_at = time.monotonic()
         return self._expiring
+
+
+def _servers_of(installation: Installation) -> ServerParts | None:
+    store = installation.bare_store
+    if not isinstance(store, SharedStore):
+        return None
+    settings = installation.settings
+    return ServerParts(store, installation.services.clock, real_clock=settings.clock is None)
 
 
 def _keys(ring: KeyRing, algorithms: list[str], now: float) -> Iterator[Metric]:

@@ -28,7 +28,7 @@ from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey
 from tillit_server.storage.redis_link import Link, Script, Value
 from tillit_server.storage.redis_quiet import Quiet, Settled
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.spending import Guard, WriteFence
+from tillit_server.storage.spending import Count, Guard, Standing, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
 from tillit_server.tracing import traced
 
@@ -43,7 +43,7 @@ OLDEST = 3_720.0
 
 _ATTEMPTS = 3
 _WELL = frozenset({b"sound", b"done", b"conflict", b"early"})
-_SPEND, _LOOK, _SURVEY, _BEGIN = (Script(name) for name in ("spend", "look", "survey", "begin"))
+_SPEND, _LOOK, _SURVEY, _BEGIN, _COUNT = map(Script, ("spend", "look", "survey", "begin", "count"))
 
 
 class RedisSpending:
@@ -150,6 +150,13 @@ class RedisSpending:
             return None
         return Ticket(self._preparer.open_ticket(space, digest, value), float(until), redeemed == b"1")
 
+    def count(self, counts: Sequence[Count]) -> Sequence[tuple[int, float]]:
+        """`spending.CountTogether`; without an epoch, since nothing depends on what is lost here."""
+        names = [self._name("limit", self._preparer.digest("limit", each.name, each.who)) for each in counts]
+        given = [value for each in counts for value in (each.more, int(each.seconds * 1000))]
+        told: list[int] = self._ask(_COUNT, "", names, given)[4]
+        return [(total, left / 1000) for total, left in zip(told[::2], told[1::2], strict=True)]
+
     def ping(self) -> None:
         """Read something, and see that the server still keeps what it is given."""
         self._quiet.look()
@@ -164,7 +171,7 @@ class RedisSpending:
     def survey(self) -> Survey:
         """What the server says of itself."""
         reply = self._ask(_SURVEY, "", (), ())
-        number, server_time, policy, cluster = reply[4]
+        number, server_time, policy, cluster, replicas, fence = reply[4]
         return Survey(
             status=reply[0].decode(),
             number=int(number),
@@ -172,7 +179,14 @@ class RedisSpending:
             lead=float(reply[3]),
             policy=policy.decode(),
             cluster=cluster == b"1",
+            replicas=int(replicas),
+            fence=float(fence),
         )
+
+    def standing(self) -> Standing:
+        """What the server says of itself."""
+        survey = self.survey()
+        return Standing(survey.time, survey.replicas, survey.fence)
 
     def begin(self, number: int, fence: float, lead: float) -> str:
         """Begin an epoch on the server."""

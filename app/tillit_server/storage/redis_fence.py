@@ -62,6 +62,8 @@ class Survey(NamedTuple):
     lead: float
     policy: str
     cluster: bool
+    replicas: int = 0
+    fence: float = 0.0
 
 
 class Server(Protocol):

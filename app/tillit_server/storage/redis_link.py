@@ -65,7 +65,7 @@ class Link:
         Raises `StorageRefused` for a URL that cannot be used.
         """
         try:
-            self._pool = _pool(url, connections)
+            self._pool = connections_to(url, connections)
         except (ValueError, OSError, RedisError) as error:
             # The text of the error could hold the password.
             raise StorageRefused(
@@ -185,7 +185,11 @@ def _send(connection: Any, commands: Sequence[tuple[Value, ...]]) -> tuple[Any, 
     return answers[0], answers[1] if len(answers) > 1 else None
 
 
-def _pool(url: str, connections: int) -> ConnectionPool:
+def connections_to(url: str, connections: int) -> ConnectionPool:
+    """Connections to the server at `url`, made when they are needed.
+
+    Raises `StorageRefused`, `ValueError`, `OSError` or `RedisError` for a URL that cannot be used.
+    """
     scheme = url.partition("://")[0]
     if "cluster" in scheme:
         raise StorageRefused(_NO_CLUSTER, "Use one server, or Sentinel")

@@ -19,7 +19,7 @@ from tillit_server.storage.ports import (
     Store,
     Tickets,
 )
-from tillit_server.storage.spending import Guard, GuardMoved, Spending, WriteFence
+from tillit_server.storage.spending import Guard, GuardMoved, Spending, Standing, WriteFence
 from tillit_server.tracing import part
 
 
@@ -44,6 +44,9 @@ class Lasting(Protocol):
     def ping(self) -> None:
         """Read something. Raises `StorageUnavailable`."""
 
+    def standing(self) -> Standing:
+        """What the server says of itself. Raises `StorageUnavailable`, also if it is a standby."""
+
     def close(self) -> None:
         """Write what was accepted without waiting, and let go."""
 
@@ -52,8 +55,7 @@ class SharedStore:
     """A `ports.Store` of two parts. Unlike in one of one part, a conflict of a put leaves ids spent."""
 
     def __init__(self, spending: Spending, lasting: Lasting) -> None:
-        self.spending = spending
-        self._lasting = lasting
+        self.spending, self.lasting = spending, lasting
         self.once: Once = spending.once
         self.tickets: Tickets = spending.tickets
         self.records: Records = lasting.records
@@ -62,7 +64,7 @@ class SharedStore:
     def settle(self, settlement: Settlement, *, durable: bool = True) -> None:
         """Spend, then write; `ports.Store` has the promise, and the class says what is different."""
         spends = bool(settlement.claims or settlement.redemptions or settlement.issues)
-        write = self._lasting.prepare(settlement, durable=durable or spends)
+        write = self.lasting.prepare(settlement, durable=durable or spends)
         guard = None
         if spends:
             guard = self.spending.spend(settlement.claims, settlement.redemptions, settlement.issues)
@@ -88,12 +90,12 @@ class SharedStore:
     def ping(self) -> None:
         """Read something on both. Raises `StorageUnavailable`."""
         self.spending.ping()
-        self._lasting.ping()
+        self.lasting.ping()
 
     def close(self) -> None:
         """Let go of both."""
         try:
-            self._lasting.close()
+            self.lasting.close()
         finally:
             self.spending.close()
 
@@ -103,6 +105,7 @@ class EmbeddedSpending:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.count: None = None
         self.once: Once = store.once
         self.tickets: Tickets = store.tickets
         self.seen, self.first_seen = store.seen, store.first_seen
@@ -119,6 +122,9 @@ class EmbeddedSpending:
 
     def report_to(self, write: WriteFence) -> None:
         """There is nothing to report."""
+
+    def standing(self) -> None:
+        """There is no server."""
 
     def moved(self) -> None:
         """Never: there is no other."""

@@ -33,6 +33,36 @@ WriteFence = Callable[[Put, FenceRaised], None]
 """Writes the record of a fence, and an entry that tells of it. Raises as `Records.put`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """So many requests more by ``who`` at what ``name`` names, in a window of so many seconds."""
+
+    name: str
+    who: str
+    more: int
+    seconds: float
+
+
+CountTogether = Callable[[Sequence[Count]], Sequence[tuple[int, float]]]
+"""Adds counts of all hosts: for each the total in its window, and the seconds until that ends.
+
+Raises `StorageUnavailable`. Windows begin with their first count. No promise rests on it.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a server says of itself: its clock (Unix seconds), and what only one of the two kinds knows.
+
+    ``replicas``: of Redis, those that were heard of lately. ``fence``: nothing that was made before this
+    instant is taken.
+    """
+
+    time: float
+    replicas: int | None = None
+    fence: float | None = None
+
+
 class Spending(Protocol):
     """The short-lived half of a store that is made of two servers: `Once`, `Tickets`, and both in one act.
 
@@ -47,6 +77,10 @@ class Spending(Protocol):
     @property
     def tickets(self) -> Tickets:
         """One redeemer each."""
+
+    @property
+    def count(self) -> CountTogether | None:
+        """Counts what several hosts count; None where there is one host alone."""
 
     def spend(
         self,
@@ -74,6 +108,9 @@ class Spending(Protocol):
 
     def ping(self) -> None:
         """Read something. Raises `StorageUnavailable`."""
+
+    def standing(self) -> Standing | None:
+        """What the server says of itself; None where there is none. Raises `StorageUnavailable`."""
 
     def close(self) -> None:
         """Let go of the connections."""

@@ -10,7 +10,7 @@ from tillit_server.storage.forgetting import KEEP, Forgetting
 from tillit_server.storage.group_commit import GroupCommit
 from tillit_server.storage.ports import Journal, Linker, Records, Settlement, StorageUnavailable
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.spending import Guard
+from tillit_server.storage.spending import Guard, Standing
 from tillit_server.storage.sql_commit import SqlCommitter
 from tillit_server.storage.sql_connect import Database
 from tillit_server.storage.sql_shapes import SqlJournal, SqlRecords
@@ -18,6 +18,7 @@ from tillit_server.storage.sql_writer import Writer
 from tillit_server.storage.work import Prepared, Preparer
 
 _SETTLED = text("SELECT coalesce(sum(count), 0) FROM settled")
+_STANDING = text("SELECT pg_is_in_recovery(), extract(epoch FROM clock_timestamp())")
 _PRUNED = 64
 _PRUNE_SECONDS = 0.1
 _PRUNE = text(
@@ -83,6 +84,13 @@ class SqlStore:
     def settled(self) -> int:
         """How many settlements with a guard there have been, on all hosts. Raises `StorageUnavailable`."""
         return int(self._database.rows(_SETTLED)[0][0])
+
+    def standing(self) -> Standing:
+        """What the server says of itself. Raises `StorageUnavailable`, also if it is a standby."""
+        ((standby, now),) = self._database.rows(_STANDING)
+        if standby:
+            raise StorageUnavailable("the database is a standby: nothing can be written")
+        return Standing(time=float(now))
 
     def close(self) -> None:
         """Write what was accepted without waiting."""

@@ -5,4 +5,6 @@ return answer(status, {
   string.format('%.6f', time),
   redis.call('INFO', 'memory'):match('maxmemory_policy:(%S+)') or '',
   redis.call('INFO', 'cluster'):match('cluster_enabled:(%d)') or '',
+  tostring(replicas),
+  string.format('%.6f', epoch.fence),
 })
