@@ -2,12 +2,12 @@
 
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.commands import run
 from support.service import clean_environment
 from support.starting import Setup, make
 from tillit_server.audit.chain import chain_secret, verify
@@ -75,7 +75,7 @@ def test_k3_a_rotation_that_is_killed_is_whole_or_nothing(point: str, sound: Set
     setup = Setup(tmp_path / "copy")
     shutil.copytree(sound.home, setup.home)
     command = [sys.executable, "-c", MORTAL, str(setup.home), point]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=60, check=False)
+    done = run(command, env=clean_environment(), capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
     installation = opened(setup)

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from support.backstage import eventually
+from support.commands import run
 from support.service import clean_environment
 from support.starting import Setup, make
 from tillit_server.audit.chain import chain_secret, verify
@@ -137,7 +137,7 @@ def test_everything_opens_with_the_new_key_and_nothing_with_the_old(house: House
 def test_k3_a_renewal_that_is_killed_starts_and_goes_on(point: str, house: House):
     """Wherever it ends, the installation starts with what lies there; the same command brings it to its end."""
     command = [sys.executable, "-c", MORTAL, point, *house.command("--yes")]
-    done = subprocess.run(command, env=clean_environment(), capture_output=True, timeout=60, check=False)
+    done = run(command, env=clean_environment(), capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     masters, told = house.sealed()
     assert (len(masters) == 2) == (told == ["secrets"])

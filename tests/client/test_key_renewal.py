@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr
+from support.commands import run
 from tillit.client import BadAnswer, Client, FileKeyStore, KeyRenewal, ServerRefused, StoredKeys, Unreachable
 from tillit.outbound import Request, Response
 from tillit.outbound.transport import Outbound, TransportError
@@ -167,7 +168,7 @@ def test_kill_nine_after_the_key_was_sent(machine: Machine):
     """A real process, killed when its key is registered and the answer is not read: the next one takes up that key."""
     path = str(machine.disk.path)
     command = [sys.executable, "-c", KILLED, machine.ehr.service.issuer, machine.ehr.client_id, path, "0"]
-    done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    done = run(command, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     left = machine.load()
     assert left.next is not None

@@ -11,6 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from support.commands import Command
+
 STARTER = '''
 import os, signal, sys, time
 from functools import partial
@@ -84,7 +86,7 @@ DAY = 86_400
 
 
 def spawn(root: Path, now: float = NOW, point: str = "") -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    process = Command(
         [sys.executable, "-c", STARTER, str(root), str(now), point],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Starts `tillit` commands: as anybody does, or from a process that has imported everything already.
+"""Starts `tillit` commands and `python` programs: as anybody does, or from a process that has imported all.
 
 `Command` is a `subprocess.Popen` whose process was forked from a zygote (`support.zygote`) and adopted: pid,
 signals, descriptors, exit code and CPU time are a child's own, and a start takes a fiftieth of the time. What a
@@ -74,13 +74,16 @@ _ZYGOTE = _Zygote()
 
 
 class Command(subprocess.Popen):
-    """A running `tillit` command: ``Command([TILLIT, ...])``, with what `subprocess.Popen` takes."""
+    """A running command: ``Command([TILLIT, ...])``, with what `subprocess.Popen` takes.
+
+    A program in Python may be one too: ``[sys.executable, "-c", code, ...]`` or ``[sys.executable, file, ...]``.
+    """
 
     def __init__(self, command: list[str], *, installed: bool = False, **given: Any) -> None:
         self._forked = (
             not installed
             and sys.platform == "linux"
-            and command[0] == TILLIT
+            and (command[0] == TILLIT or _is_program(command))
             and not given.keys() - _PLAIN - _TEXT
             and _read_at_the_start(given.get("env")) == _read_at_the_start(None)
         )
@@ -112,7 +115,7 @@ class Command(subprocess.Popen):
 def run(
     command: list[str], *, timeout: float = 60, installed: bool = False, **given: Any
 ) -> "subprocess.CompletedProcess[Any]":
-    """Run a `tillit` command to its end, as `subprocess.run` does; ``input`` and ``capture_output`` are its own."""
+    """Run a command to its end, as `subprocess.run` does; ``input`` and ``capture_output`` are its own."""
     said = given.pop("input", None)
     if said is not None:
         given["stdin"] = subprocess.PIPE
@@ -128,6 +131,10 @@ def run(
     if check and process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, output, errors)
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _is_program(command: list[str]) -> bool:
+    return command[0] == sys.executable and (command[1] == "-c" or command[1].endswith(".py"))
 
 
 def _read_at_the_start(environment: dict[str, str] | None) -> dict[str, str]:

@@ -7,12 +7,14 @@ and ends with whoever started it.
 import gc
 import json
 import os
+import runpy
 import signal
 import socket
 import sys
 import threading
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 LARGEST = 1 << 18
 PROGRAMS = (
@@ -79,8 +81,21 @@ def _name_streams() -> None:
     sys.stderr = sys.__stderr__ = os.fdopen(2, "w", 1, **{**said, "errors": "backslashreplace"})
 
 
+def _run(program: str, *arguments: str) -> None:
+    """Run what the command line names: a `python` program, or else the installed command."""
+    if program != sys.executable:
+        import_module("tillit_server.cli").main()
+        return
+    sys.argv = list(arguments)
+    if arguments[0] != "-c":
+        runpy.run_path(arguments[0], run_name="__main__")
+        return
+    sys.path.insert(0, "")
+    sys.argv[:2] = ["-c"]
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    exec(compile(arguments[1], "<string>", "exec"), vars(module))  # noqa: S102
+
+
 if __name__ == "__main__":
     main()
-    from tillit_server.cli import main as run
-
-    run()
+    _run(*sys.argv)
