@@ -5,9 +5,9 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from tillit.attestation.codes import CodeSystems, code_systems
-from tillit.attestation.quick import quick
 from tillit.attestation.registers import Registers
 from tillit.attestation.systems import CARE_RELATION, IPLOS
+from tillit.quick import quick
 
 DETAILS_SYSTEMS: Final = frozenset({CARE_RELATION, IPLOS})
 """The code systems that ATT-45 names for `purpose_of_use_details`."""

@@ -7,7 +7,7 @@ framework allows none. An attestation that `judge` accepted has no empty value l
 
 from dataclasses import dataclass, field
 
-from tillit.attestation.quick import quick
+from tillit.quick import quick
 
 LIFETIME = 3600
 """Seconds an attestation can be used after `toa` (ATT-58b, ATT-58c)."""
@@ -27,6 +27,7 @@ class Identifier:
     authority: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Coding:
     """A code of a code system; `text` and `assigner` are filled in by the trust anchor."""
@@ -37,6 +38,7 @@ class Coding:
     assigner: str | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Points at the access decision in the consumer's own log; `None` when `user_selected` was no boolean."""

@@ -205,15 +205,9 @@ def _weigh(
     attestation: Attestation, party: Party, circumstances: Circumstances
 ) -> tuple[tuple[Violation, ...], tuple[Remark, ...]]:
     case = Case(attestation, party, circumstances)
-    violations: list[Violation] = []
-    remarks: list[Remark] = []
-    for rule in _RULES_OF[party]:
-        for finding in rule(case):
-            if isinstance(finding, Violation):
-                violations.append(finding)
-            else:
-                remarks.append(finding)
-    return by_rule(violations) if violations else (), tuple(remarks)
+    findings = [finding for rule in _RULES_OF[party] for finding in rule(case)]
+    violations = [finding for finding in findings if isinstance(finding, Violation)]
+    return by_rule(violations), tuple(finding for finding in findings if isinstance(finding, Remark))
 
 
 def _unreadable(path: str, faults: tuple[Violation, ...]) -> bool:

@@ -38,7 +38,7 @@ def read_details(
     """
     if isinstance(value, str):
         value = _parsed(value, carrier)
-    single = isinstance(value, Mapping)
+    single = isinstance(value, dict)
     elements = [value] if single else value
     if not isinstance(elements, list):
         raise invalid_authorization_details("ATT-SHAPE", carrier, "an object or an array of objects needed")
@@ -76,7 +76,7 @@ def _not_json(carrier: str, reason: str) -> OAuthError:
 
 
 def _type_of(element: Any, path: str, known: Collection[str] | None) -> str:
-    if not isinstance(element, Mapping):
+    if not isinstance(element, dict):
         raise invalid_authorization_details("ATT-SHAPE", path, "an object needed")
     type_ = element.get("type")
     if type_ is None:

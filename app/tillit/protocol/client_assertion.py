@@ -12,6 +12,7 @@ from tillit.protocol import claims as check
 from tillit.protocol.errors import Rejected, invalid_client_from
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, UnverifiedJWS, read_jws
 from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, SigningKey, sign, verify
+from tillit.quick import quick
 
 TYP: Final = "client-authentication+jwt"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -47,6 +48,7 @@ class AssertionProfile:
 STRICT: Final = AssertionProfile()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UnverifiedAssertion:
     """An assertion that names a client; the name is only good for looking up the client's keys."""
@@ -56,6 +58,7 @@ class UnverifiedAssertion:
     token: str = field(repr=False)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Assertion:
     """A checked assertion. ``jti`` must be remembered per client until after ``expires_at``.

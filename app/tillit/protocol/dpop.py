@@ -22,6 +22,7 @@ from tillit.protocol.jose import (
 )
 from tillit.protocol.key_quality import refuse_private_members
 from tillit.protocol.nonces import Nonces
+from tillit.quick import quick
 
 MAX_AGE: Final = 60
 """Seconds a proof is good after its ``iat``; with a nonce too."""
@@ -41,6 +42,7 @@ _KEY_MEMBERS: Final = frozenset({"kty", "crv", "x", "y", "n", "e", "alg"})
 _DEFAULT_PORT: Final = {"http": "80", "https": "443"}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Proof:
     """A checked proof. Its ``jti`` must be remembered until after ``expires_at`` (Unix seconds).

@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 import orjson
 
 from tillit.protocol.errors import Rejected
+from tillit.quick import quick
 
 MAX_TOKEN_BYTES: Final = 8192
 """Tokens, proofs and request objects; one byte more is refused before anything is decoded."""
@@ -57,6 +58,7 @@ _STEP: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
 _MAX_INTEGER: Final = 2**53
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UnverifiedJWS:
     """A compact JWS that has passed the gate. Nothing in it is verified; ``claims`` least of all."""

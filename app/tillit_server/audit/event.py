@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import repeat
 from typing import Any, ClassVar
+
+from tillit.quick import quick
 
 _CAP = 1024
 _PERSONAL_CAP = 32_768
@@ -28,6 +31,7 @@ class Event:
     alarm: ClassVar[bool] = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """An event taken apart. `persons` are the exact values by which staff may search."""
@@ -77,16 +81,14 @@ def _plan(kind: type[Event]) -> _Plan:
 
 def _members(event: Event, names: tuple[str, ...], cap: int) -> dict[str, Any]:
     members: dict[str, Any] = {}
-    for name in names:
-        value = getattr(event, name)
+    # Every token is written down, so this is on the path of each: the usual cases first.
+    for name, value in zip(names, map(getattr, repeat(event), names), strict=True):
+        if value is None:
+            continue
         kind = type(value)
-        # The usual cases first: every token is written down, so this is on the path of each.
-        if (kind is str and len(value) <= cap and value.isascii()) or kind is int or kind is bool:
+        if kind is int or (kind is str and value.isascii() and len(value) <= cap):
             members[name] = value
-        elif kind is tuple:
-            if value:
-                members[name] = [_capped(v, cap) for v in value[:_MAX_ITEMS]]
-        elif value is not None and value not in ((), {}):
+        elif kind is bool or value not in ((), {}):
             members[name] = _capped(value, cap)
     return members
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tillit.quick import quick
 from tillit_server.audit.client_events import (
     ClientKeyAdded,
     ClientKeyProven,
@@ -56,6 +57,7 @@ from tillit_server.audit.login_events import (
 )
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssued(Event):
     """An access token left the house.

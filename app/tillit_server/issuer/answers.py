@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tillit.protocol.errors import OAuthError
+from tillit.quick import quick
 from tillit_server.issuer.steps import Finding
 
 _log = logging.getLogger("tillit.refusals")
@@ -14,6 +15,7 @@ ERROR_ID_HEADER = "Error-Id"
 NO_STORE = (("Cache-Control", "no-store"), ("Pragma", "no-cache"))
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Status, JSON body and headers; the front door writes them out."""

@@ -17,6 +17,7 @@ from tillit.attestation.rulebook import Examination, examine
 from tillit.attestation.wire import to_claim
 from tillit.protocol.authorization_details import ATTESTATION_TYPE, JOURNAL_TYPE, ORGANISATION_TYPE, of_type
 from tillit.protocol.errors import OAuthError
+from tillit.quick import quick
 from tillit_server.issuer.apis import ATTESTATION_SCOPE, Api
 from tillit_server.issuer.authorized import Authorized, CarriedDetails
 from tillit_server.issuer.client_authentication import AuthenticatedClient
@@ -34,6 +35,7 @@ REGISTER_AWAY = "ATT-REGISTER"
 EstablishedBy = Literal["login", "legal_entity"]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attested:
     """What the request attests: the organisations, and the enriched attestation if one was sent.

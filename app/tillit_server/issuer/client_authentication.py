@@ -11,6 +11,7 @@ from tillit.protocol.errors import OAuthError, invalid_client, invalid_request
 from tillit.protocol.gate import UnverifiedJWS
 from tillit.protocol.jose import PublicKey, generate_key, verify_bytes
 from tillit.protocol.key_quality import MIN_RSA_BITS
+from tillit.quick import quick
 from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.request import Request
 from tillit_server.issuer.services import Services
@@ -21,6 +22,7 @@ _OF_REQUESTS = frozenset({"response_type", "redirect_uri", "code_challenge"})
 _NOBODY = Client("", (), (), frozenset(), frozenset(), disabled=True)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AuthenticatedClient:
     """A client and the verified assertion that proved it."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ _log = logging.getLogger("tillit.limits")
 
 LIMITED: Final = "temporarily_unavailable"
 _IPV6_SITE: Final = 64
+_KNOWN: Final = 4096
+_LONGEST: Final = 64  # characters of an address
 
 LIMITED_CLIENTS: Final = frozenset({"token", "par", "introspection", "revocation", "client_secret"})
 """Endpoints at which a client proves itself; ``explain`` has a limit of its own."""
@@ -236,6 +239,8 @@ class Addresses:
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         """Raises ``ValueError`` for what is no network."""
         self._trusted = tuple(ipaddress.ip_network(network) for network in trusted)
+        # The same few come again and again, and to take one apart costs more than to count it.
+        self._known = lru_cache(_KNOWN)(self._look_at)
 
     def of(self, environ: Mapping[str, str]) -> str | None:
         """The address to count by, or None where there is none that tells anybody from anybody else.
@@ -243,34 +248,28 @@ class Addresses:
         Read from the right: what stands left of the first that is no proxy's was written by the sender.
         Without a trusted proxy a peer on loopback is a proxy that was not named: everybody would be one.
         """
-        peer = _address(environ.get("REMOTE_ADDR", ""))
-        if peer is None or (peer.is_loopback and not self._trusted):
-            return None
-        if not self._trusts(peer):
-            return _site(peer)
-        for text in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
-            address = _address(text.strip())
-            if address is None:
-                return None
-            if not self._trusts(address):
-                return _site(address)
-        return None
+        site, proxy = self._known(environ.get("REMOTE_ADDR", ""))
+        if proxy:
+            for text in reversed(environ.get("HTTP_X_FORWARDED_FOR", "").split(",")):
+                site, proxy = self._known(text.strip()[:_LONGEST])
+                if not proxy:
+                    break
+        return site
 
     def passed(self, environ: Mapping[str, str]) -> bool:
         """Whether the request was passed on by a proxy that we trust."""
-        peer = _address(environ.get("REMOTE_ADDR", ""))
-        return peer is not None and self._trusts(peer)
+        return self._known(environ.get("REMOTE_ADDR", ""))[1]
 
-    def _trusts(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-        return any(address in network for network in self._trusted)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
+    def _look_at(self, text: str) -> tuple[str | None, bool]:
+        """By which address to count, if ``text`` tells one, and whether it is a proxy's that we trust."""
+        try:
+            found = ipaddress.ip_address(text)
+        except ValueError:
+            return None, False
+        address = getattr(found, "ipv4_mapped", None) or found
+        if any(address in network for network in self._trusted):
+            return None, True
+        return (None if address.is_loopback and not self._trusted else _site(address)), False
 
 
 def _site(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

@@ -8,6 +8,7 @@ from tillit.attestation.registers import RegisterUnavailable
 from tillit.attestation.rulebook import RULE_PACK_VERSION
 from tillit.protocol.access_token import access_token_claims
 from tillit.protocol.errors import OAuthError, invalid_grant
+from tillit.quick import quick
 from tillit_server.issuer.apis import Api
 from tillit_server.issuer.attesting import Attested, register_away
 from tillit_server.issuer.claims import (
@@ -36,6 +37,7 @@ from tillit_server.issuer.users import User, subject_of
 _ASSURANCE = {"2": "low", "3": "substantial", "4": "high"}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MintedToken:
     """A signed access token, not yet settled, and what the answer and the audit say about it."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tillit.protocol.errors import OAuthError
+from tillit.quick import quick
 from tillit_server.issuer.clients.client import Client
 from tillit_server.issuer.clients.rules import ORGANISATION_NUMBER
 
@@ -21,6 +22,7 @@ _POINTER = "helseid_authorization.practitioner_role.organization.identifier"
 _MULTI_VALUE = re.compile(r"NO:ORGNR:([^:]*)(?::([^:]*))?")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Organisations:
     """The organisation numbers of one request: parent, child and supplier.

@@ -6,7 +6,10 @@ The front door translates once (``web/translate.py``); nothing below it parses a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tillit.quick import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request to one endpoint, with a form or with a ``body`` of another kind.

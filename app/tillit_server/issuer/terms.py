@@ -3,7 +3,6 @@
 The other scopes are granted, and the answer names the ones left out (``rejected_scope``).
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -62,5 +61,5 @@ def _acts_for(authenticated: AuthenticatedClient, authorized: Authorized | None)
 
 def _text_at(node: Any, *path: str) -> str | None:
     for member in path:
-        node = node.get(member) if isinstance(node, Mapping) else None
+        node = node.get(member) if isinstance(node, dict) else None
     return node if isinstance(node, str) else None

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
+from tillit.quick import quick
+
 Json: TypeAlias = Any
 """A value that JSON can hold: mappings with text keys, sequences, text, numbers, booleans, null."""
 
@@ -53,6 +55,7 @@ class Conflict(Exception):  # noqa: N818
         self.ids_spent = ids_spent
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Spend a single-use id. `until` is the last instant (Unix seconds) at which the id could be accepted.
@@ -107,6 +110,7 @@ class Put:
     until: float | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One audit entry, rendered by `audit.AuditLog.entry`: the journal does not look inside.
@@ -121,6 +125,7 @@ class Entry:
     labels: tuple[bytes, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """Everything one request changes, settled in one act: all of it or nothing."""

@@ -8,10 +8,10 @@ or the headers, since it may wait for an identity provider and strangers may ask
 
 import io
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
+from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _log = logging.getLogger("tillit.web")
+
+Write = Callable[[bytes], object]
 
 
 class Ended(Protocol):
@@ -64,7 +66,9 @@ class Door:
         self._meters = meters or Meters()
         self._traces = traces
         self._judged = frozenset(judged)
-        self._places = threading.BoundedSemaphore(places)
+        self._places: SimpleQueue[None] = SimpleQueue()
+        for _ in range(places):
+            self._places.put(None)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer, and leave a trace where traces are kept."""
@@ -72,7 +76,7 @@ class Door:
             return self._answer(environ, start_response)
         told: list[tuple[int, str | None]] = []
 
-        def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
+        def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Write:
             told[:] = [(int(status[:3]), dict(headers).get(ERROR_ID_HEADER))]
             return start_response(status, headers, *rest)
 
@@ -87,7 +91,7 @@ class Door:
         """Answer; what nobody caught becomes a 500 that holds an id only (threat X6)."""
         path, begun, statuses = environ.get("PATH_INFO", ""), 0.0, ["500"]
 
-        def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Callable[[bytes], object]:
+        def answering(status: str, headers: list[tuple[str, str]], *rest: Any) -> Write:
             statuses[0] = status[:3]
             return start_response(status, headers, *rest)
 
@@ -96,8 +100,11 @@ class Door:
             begun = time.perf_counter()
             if path not in self._judged:
                 return self._app(environ, answering)
-            with self._places:
+            self._places.get()
+            try:
                 return self._app(environ, answering)
+            finally:
+                self._places.put(None)
         except Exception as error:  # noqa: BLE001 (the server would answer without a word)
             error_id = new_error_id()
             _log.error("fault at the door", exc_info=error, extra={"event": {"error_id": error_id}})

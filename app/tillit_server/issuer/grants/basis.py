@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tillit.quick import quick
 from tillit_server.audit.event import Event
 from tillit_server.issuer.attesting import EstablishedBy
 from tillit_server.issuer.authorized import Authorized
@@ -27,6 +28,7 @@ class SubjectToken:
     chain: Sequence[tuple[str, str]] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Basis:
     """On what basis a token is asked for, and what else changes when it is given.

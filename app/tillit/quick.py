@@ -1,4 +1,4 @@
-"""Frozen dataclasses that are cheap to make: an attestation is some thirty of them, read and then completed.
+"""Frozen dataclasses that are cheap to make: a token request makes some sixty of them.
 
 The `__init__` that `dataclass` writes for a frozen class goes through `object.__setattr__`, one call for each
 member, and that was a third of the work of reading an attestation.
@@ -14,14 +14,14 @@ def quick(kind: type[T]) -> type[T]:
     """Give a frozen dataclass with slots an `__init__` of the same signature that sets its members directly.
 
     While it runs, and nobody else can see the object yet, the object is of a class with the same slots and no
-    guard against setting them; from then on it is as frozen as before. For classes without a base, a
-    `__post_init__` or members that are not arguments.
+    guard against setting them; from then on it is as frozen as before. For classes without a `__post_init__`
+    or members that are not arguments.
     """
     members = fields(cast("Any", kind))  # a dataclass, which `type[T]` cannot say
-    unguarded = type(kind.__name__, (), {"__slots__": tuple(member.name for member in members)})
+    slots = {"__slots__": cast("Any", kind).__slots__, "__setattr__": object.__setattr__}
     known: dict[str, Any] = {
         "_become": vars(object)["__class__"].__set__,
-        "_unguarded": unguarded,
+        "_unguarded": type(kind.__name__, kind.__bases__, slots),
         "_kind": kind,
         "_missing": MISSING,
     }

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from tillit.attestation.quick import quick
+from tillit.quick import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,16 @@ class Quick:
     third: list[int] = field(default_factory=list)
 
 
+class Base:
+    """What a class comes of has no members."""
+
+    __slots__ = ()
+
+
 @quick
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
-    """Members that must be named."""
+class Named(Base):
+    """Members that must be named, in a class with a base."""
 
     first: str = "one"
     second: int
@@ -64,4 +70,8 @@ def test_wrong_arguments_are_refused_as_ever() -> None:
     for wrong in (Quick, partial(Quick, "a", fourth=4), partial(Named, "one", 2)):
         with pytest.raises(TypeError):
             wrong()
-    assert Named(second=1).first == "one"
+    named = Named(second=1)
+    assert named.first == "one"
+    assert isinstance(named, Base)
+    with pytest.raises(FrozenInstanceError):
+        named.second = 2  # type: ignore[misc]
