@@ -77,18 +77,18 @@ def test_c3_d2_p7_t2_exactly_one_of_64_wins_ten_thousand_times(name: str, hosts:
     assert counts == due(name, len(numbers), RUNNERS)
 
 
+def test_s8_t3_u4_whatever_is_killed_nothing_acknowledged_is_lost(hosts: TwoHosts):
+    """After kill -9 of workers, hosts and servers under load, clients, audit and store agree, and what was revoked stays so."""
+    run = kill_again_and_again(hosts, kills=KILLS[hosts.store], seed=8)
+    assert sum(map(len, run.returns.values())) == KILLS[hosts.store]
+    run.judge()
+
+
 @pytest.mark.long
-def test_s8_u4_five_hundred_kills(hosts: TwoHosts):
+def test_s8_t3_u4_five_hundred_kills(hosts: TwoHosts):
     """The same five hundred times."""
     seed, begun = random.SystemRandom().randrange(2**32), time.monotonic()
     run = kill_again_and_again(hosts, kills=KILLS_LONG, seed=seed, seconds=budget())
     run.judge()
     seconds = time.monotonic() - begun
     record(f"G4 kill -9 under load, {WHERE}, {hosts.store}", seed=seed, seconds=seconds, counts=run.counts())
-
-
-def test_s8_u4_whatever_is_killed_nothing_acknowledged_is_lost(hosts: TwoHosts):
-    """After kill -9 of workers, hosts and servers under load, clients, audit and store tell the same story."""
-    run = kill_again_and_again(hosts, kills=KILLS[hosts.store], seed=8)
-    assert sum(map(len, run.returns.values())) == KILLS[hosts.store]
-    run.judge()

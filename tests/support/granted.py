@@ -24,6 +24,7 @@ PID_SCOPE = "helseid://scopes/identity/pid"
 LEVEL_SCOPE = "helseid://scopes/identity/security_level"
 SCOPES = ("openid", "profile", "offline_access", PID_SCOPE, LEVEL_SCOPE, HPR_SCOPE, PHR)
 LIFETIME = 600
+INACTIVE = {"active": False}
 
 
 @dataclass(frozen=True)
@@ -198,3 +199,14 @@ def introspect(ehr: SwiftEhr, token: str, /, **fields: Any) -> Answer:
 def revoke(ehr: SwiftEhr, token: str, /, **fields: Any) -> Answer:
     """Give a token up."""
     return ask(ehr, "/connect/revocation", token, **fields)
+
+
+def uses(granted: Granted, refresh: str, *access: str) -> set[str]:
+    """Everything that these tokens still open: nothing, when all is well."""
+    ehr = granted.ehr
+    opened = {"introspection" for token in (refresh, *access) if introspect(ehr, token).json != INACTIVE}
+    opened |= {"userinfo" for token in access if granted.userinfo(token).status != 401}
+    form = ehr.form(ehr.assertion(), grant_type="refresh_token", refresh_token=refresh, scope=...)
+    if ehr.send(form, ehr.proof()).error != "invalid_grant":
+        opened.add("refresh")
+    return opened

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from support.backstage import SwiftEhr, eventually
+from support.granted import grant, login_client, revoke, uses
 from support.load import Ledger, again, load, reconcile
 from support.processes import listeners
 from support.two_hosts import TwoHosts
@@ -162,7 +163,8 @@ class Killing:
             for name, found in self.returns.items()
         }
         kills = {f"kills of {name}": len(found) for name, found in self.returns.items()}
-        return {"kills": sum(kills.values()), **kills, **answers, **self.problems, **waits}
+        tried = {"revoked tokens tried": 3 * sum(kills.values()), "of these good": 0}
+        return {"kills": sum(kills.values()), **kills, **tried, **answers, **self.problems, **waits}
 
     def _reconcile(self) -> None:
         behind = self.hosts.backstage
@@ -177,9 +179,10 @@ class Killing:
 def kill_again_and_again(hosts: TwoHosts, *, kills: int, seed: int, seconds: float = float("inf")) -> Killing:
     """Kill something at a random moment under load, so many times or for as long as there is time.
 
-    The first kills are one of each kind.
+    The first kills are one of each kind. Just before each of them a login is revoked; afterwards nothing of it
+    may be good.
     """
-    ehr = hosts.backstage.client()
+    ehr, people = hosts.backstage.client(), login_client(hosts.backstage)
     run = Killing(hosts, ehr, random.Random(seed))
     kinds = run.kinds()
     weights = [weight for _, weight in kinds.values()]
@@ -191,5 +194,9 @@ def kill_again_and_again(hosts: TwoHosts, *, kills: int, seed: int, seconds: flo
                 break
             moment = time.monotonic() + run.chance.uniform(0, 0.2)
             assert eventually(lambda moment=moment: time.monotonic() > moment)
+            granted = grant(hosts.backstage, people)
+            access, refresh = [granted.access_token() for _ in range(2)], granted.refresh_token()
+            assert [revoke(people, token).status for token in (access[0], refresh)] == [200, 200]
             run.strike(name)
+            assert uses(granted, refresh, *access) == set(), f"good again after {name}"
     return run
