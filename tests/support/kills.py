@@ -1,11 +1,12 @@
 """Two hosts whose processes are killed under load, the servers of their store included."""
 
+import itertools
 import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,17 +107,13 @@ class Killing:
     remembered: float = 0.0
     problems: Counter[str] = field(default_factory=Counter)
 
-    def kinds(self) -> dict[str, tuple[Kill, int]]:
-        """What can be killed."""
-        return OF_SERVICES if self.hosts.redis is None else {**OF_SERVICES, **OF_SERVERS}
-
     def strike(self, name: str) -> None:
         """Kill, start again what nobody else starts, and wait until all is as before."""
         hosts, ledger = self.hosts, self.ledger
         fence = self._fence()
         asked = len(ledger.told)
         killed = time.monotonic()
-        self.kinds()[name][0](hosts, self.chance)
+        {**OF_SERVICES, **OF_SERVERS}[name][0](hosts, self.chance)
         if name in LOSE_MEMORY:
             assert eventually(lambda: self._fence() not in {fence, None}, seconds=RETURN_SECONDS), "no fence"
             hosts.pass_the_fence()
@@ -176,20 +173,27 @@ class Killing:
         assert not any(found.values()), found
 
 
-def kill_again_and_again(hosts: TwoHosts, *, kills: int, seed: int, seconds: float = float("inf")) -> Killing:
-    """Kill something at a random moment under load, so many times or for as long as there is time.
+def any_of(hosts: TwoHosts, kills: int, seed: int) -> Iterator[str]:
+    """What to kill in so many kills: one of each kind, then what chance says."""
+    kinds = OF_SERVICES if hosts.redis is None else {**OF_SERVICES, **OF_SERVERS}
+    weights = [weight for _, weight in kinds.values()]
+    chosen = random.Random(seed).choices(list(kinds), weights, k=kills)
+    return itertools.islice(itertools.chain(kinds, chosen), kills)
 
-    The first kills are one of each kind. Just before each of them a login is revoked; afterwards nothing of it
+
+def kill_again_and_again(
+    hosts: TwoHosts, names: Iterable[str], *, seed: int, seconds: float = float("inf")
+) -> Killing:
+    """Kill these at random moments under load, or as many as there is time for.
+
+    Just before each of them a login is revoked; afterwards nothing of it
     may be good.
     """
     ehr, people = hosts.backstage.client(), login_client(hosts.backstage)
     run = Killing(hosts, ehr, random.Random(seed))
-    kinds = run.kinds()
-    weights = [weight for _, weight in kinds.values()]
     over = time.monotonic() + seconds
-    names = [*kinds, *run.chance.choices(list(kinds), weights, k=max(0, kills - len(kinds)))]
     with load(ehr, clients=CLIENTS, ports=hosts.ports) as run.ledger:
-        for name in names[:kills]:
+        for name in names:
             if time.monotonic() > over:
                 break
             moment = time.monotonic() + run.chance.uniform(0, 0.2)

@@ -14,6 +14,9 @@ from support.redis_server import RedisServer, redis_server
 from support.service import Service
 from tillit_server.storage.redis_fence import AHEAD
 
+PATIENCE = 2.0
+"""Seconds: between what is shipped and what a busy test machine may need, for a server that hangs takes it all."""
+
 
 @dataclass
 class House:
@@ -86,8 +89,9 @@ def house(home: Path) -> Iterator[House]:
         with redis_server() as redis:
             settings = settings_for(home / "tillit.toml", postgres.migrated_database(), redis.url)
             options = ("--config", str(settings))
-            with Service(home / "first", arguments=options) as first:
-                second = Service(home / "second", workers=1, arguments=(*options, "--issuer", first.issuer))
+            with Service(home / "first", arguments=options, patience=PATIENCE) as first:
+                more = (*options, "--issuer", first.issuer)
+                second = Service(home / "second", workers=1, arguments=more, patience=PATIENCE)
                 shutil.copytree(first.data / "keys", second.data / "keys")
                 with second:
                     backstage = Backstage(first, settings)

@@ -24,10 +24,10 @@ from tillit_server.storage.ports import StorageRefused, StorageUnavailable
 
 Value = str | bytes | int | float
 
-_CONNECTING = 0.25
-_ANSWERING = 0.5
+_CONNECTING = 0.3
+_ANSWERING = 0.6
+"""Of the time that a caller has; the rest is for waiting in line."""
 _ACKNOWLEDGING = 300  # milliseconds
-_SHORTEST_LINE = 0.05
 _PAUSE = 0.1
 _ERROR = re.compile(r"\b(OOM|READONLY|MISCONF|NOREPLICAS|NOPERM|CROSSSLOT|MASTERDOWN|BUSY|NOSCRIPT)\b")
 _NO_CLUSTER = (
@@ -65,7 +65,7 @@ class Link:
         Raises `StorageRefused` for a URL that cannot be used.
         """
         try:
-            self._pool = connections_to(url, connections)
+            self._pool = connections_to(url, connections, timeout)
         except (ValueError, OSError, RedisError) as error:
             # The text of the error could hold the password.
             raise StorageRefused(
@@ -73,7 +73,8 @@ class Link:
                 "Write redis://host:6379/0, rediss://…, unix:///path?db=0 or redis+sentinel://host:26379,…/name/0",
             ) from error
         self._places = threading.BoundedSemaphore(connections)
-        self._in_line = max(_SHORTEST_LINE, timeout - _ANSWERING)
+        self._answering = _ANSWERING * timeout
+        self._in_line = timeout - self._answering
         self._steady = steady
         self._mutex = threading.Lock()
         self._away = ""
@@ -143,7 +144,7 @@ class Link:
         with self._mutex:
             if self._away and self._steady() < self._next_try:
                 raise StorageUnavailable(f"the Redis server is away: {self._away}")
-            self._next_try = self._steady() + _ANSWERING
+            self._next_try = self._steady() + self._answering
 
     def _take_a_place(self) -> None:
         if self._places.acquire(blocking=False):
@@ -185,7 +186,7 @@ def _send(connection: Any, commands: Sequence[tuple[Value, ...]]) -> tuple[Any, 
     return answers[0], answers[1] if len(answers) > 1 else None
 
 
-def connections_to(url: str, connections: int) -> ConnectionPool:
+def connections_to(url: str, connections: int, timeout: float = 0.8) -> ConnectionPool:
     """Connections to the server at `url`, made when they are needed.
 
     Raises `StorageRefused`, `ValueError`, `OSError` or `RedisError` for a URL that cannot be used.
@@ -195,8 +196,8 @@ def connections_to(url: str, connections: int) -> ConnectionPool:
         raise StorageRefused(_NO_CLUSTER, "Use one server, or Sentinel")
     settings: dict[str, Any] = {
         "protocol": 2,
-        "socket_connect_timeout": _CONNECTING,
-        "socket_timeout": _ANSWERING,
+        "socket_connect_timeout": _CONNECTING * timeout,
+        "socket_timeout": _ANSWERING * timeout,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
     }
