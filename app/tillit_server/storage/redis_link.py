@@ -187,7 +187,7 @@ def _send(connection: Any, commands: Sequence[tuple[Value, ...]]) -> tuple[Any, 
 
 
 def connections_to(url: str, connections: int, timeout: float = 0.8) -> ConnectionPool:
-    """Connections to the server at `url`, made when they are needed.
+    """Connections to the server at `url`, made when they are needed; `timeout` as in `Link`.
 
     Raises `StorageRefused`, `ValueError`, `OSError` or `RedisError` for a URL that cannot be used.
     """
