@@ -394,6 +394,50 @@ def test_a_record_that_was_written_slowly_does_not_count(
     assert server.client.hget(EPOCH, "number") == "2"
 
 
+def test_an_epoch_that_came_second_is_not_used(
+    server: RedisServer, opened: Opener, lasting: Any, clock: Hands
+) -> None:
+    """A worker that was overtaken between its record and the server begins anew, behind the later fence."""
+    slow, told = opened(), []
+    slow.spend([proof("a", START)])
+    clock.now += 60
+
+    def write(put: Put, raised: FenceRaised) -> None:
+        told.append(raised.number)
+        lasting.settle(Settlement(puts=(put,)))
+        if len(told) == 1:
+            later = {**put.value, "number": raised.number + 1, "fence": clock.now + 5}
+            lasting.records.put(KIND, KEY, later)
+
+    slow.report_to(write)
+    flush(server)
+    with pytest.raises(Conflict, match="forgotten"):
+        slow.spend([proof("b", clock.now + 5)])
+
+    assert told == [2, 4]
+    assert slow.begin(3, 0.0, 0.0) == "later"
+    assert server.client.hget(EPOCH, "number") == "4"
+
+
+def test_a_fence_never_goes_back(server: RedisServer, opened: Opener, clock: Hands) -> None:
+    """Nor because a worker has seen that nothing was settled for longer than the last fence stands."""
+    steady, count = Hands(0.0), Hands(1)
+    watching, hasty = opened(steady=steady, settled=lambda: count.now), opened()
+    watching.spend([proof("a", START)])
+    watching.ping()
+    clock.now += 30
+    flush(server)
+    with pytest.raises(Conflict, match="forgotten"):
+        hasty.spend([proof("b", clock.now)])
+    clock.now += 30
+    steady.now += 60
+    flush(server)
+
+    with pytest.raises(Conflict, match="forgotten"):
+        watching.spend([proof("c", START + 30 + AHEAD)])
+    watching.spend([proof("d", START + 31 + AHEAD)])
+
+
 def test_without_the_record_nothing_is_spent(server: RedisServer, opened: Opener) -> None:
     """A fence that cannot be written down is not begun: 503, until what lasts is there again."""
     worker = opened()
