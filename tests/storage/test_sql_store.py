@@ -53,6 +53,17 @@ def whole(store: Any) -> int:
     return report.entries
 
 
+def test_what_is_acknowledged_is_on_disk_whatever_is_usual_there(opener: Open, owner: Database) -> None:
+    """Where the database lets commits be lost in a power cut, ours are waited for all the same."""
+    usual = text("SHOW synchronous_commit")
+    assert owner.rows(usual) == [("off",)]
+    store = opener()
+    for _ in range(2):
+        with store.writer.connection(time.monotonic() + 5) as connection:
+            assert connection.execute(usual).scalar() == "on"
+        store.writer.close()  # and so it is on the next connection
+
+
 def test_slots_go_from_process_to_process(opener: Open) -> None:
     """The lowest free slot is taken, held as long as its owner lives, and gone on with by the next."""
     first, second = opener(slot=None), opener(slot=None)
