@@ -3,11 +3,13 @@
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tillit import __version__
 from tillit.attestation.rulebook import RULE_PACK_VERSION
-from tillit.outbound.guarded import Guarded
+from tillit.outbound.addresses import Reach
+from tillit.outbound.transport import Request, Response, Send
 from tillit.protocol.nonces import Nonces
 from tillit_server.audit.chain import ChainLinker, chain_secret
 from tillit_server.audit.checkpoints import CheckpointKeeper
@@ -129,7 +131,6 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         checkpoints = CheckpointKeeper(
             settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
         )
-        guarded = Guarded(settings.key_reach)
         limits = rate_limits(
             settings.client_limits,
             settings.address_limits,
@@ -143,7 +144,12 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             clock=clock,
             clients=ClientRegistry(store.records, monotonic=time.monotonic),
             key_sets=ClientKeySets(
-                store, audit, clock, send=guarded, waiting=settings.threads // 4, on_fetch=meters.keys_fetched
+                store,
+                audit,
+                clock,
+                send=_guarded(settings.key_reach),
+                waiting=settings.threads // 4,
+                on_fetch=meters.keys_fetched,
             ),
             apis=apis,
             registers=registers,
@@ -209,6 +215,21 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             closing.pop_all(),
         )
     raise AssertionError("unreachable")  # ExitStack never swallows an exception here
+
+
+def _guarded(reach: Reach) -> Send:
+    """How clients' keys are fetched."""
+
+    @cache
+    def opened() -> Send:
+        from tillit.outbound.guarded import Guarded  # noqa: PLC0415, an HTTP client that few workers need
+
+        return Guarded(reach)
+
+    def send(request: Request) -> Response:
+        return opened()(request)
+
+    return send
 
 
 def _open_custody(settings: Settings) -> Custody:

@@ -5,8 +5,9 @@ the provider is read by our own strict gate: metadata, keys and ID token.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from authlib.integrations.flask_client import OAuth
 from flask import Flask
 
 from tillit.protocol.errors import OAuthError
@@ -14,9 +15,10 @@ from tillit_server.issuer.login.browser import LogIn
 from tillit_server.issuer.login.idps import Idp, IdpRegistry
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
-from tillit_server.web.upstream_calls import ProviderAway
-from tillit_server.web.upstream_provider import Provider
-from tillit_server.web.upstream_state import Pending, TicketCache
+from tillit_server.web.upstream_state import Pending, ProviderAway, TicketCache
+
+if TYPE_CHECKING:
+    from tillit_server.web.upstream_provider import Provider
 
 __all__ = ["Pending", "ProviderAway", "Upstream"]
 
@@ -33,8 +35,24 @@ class Upstream:
         callback: str,
         monotonic: Callable[[], float],
     ) -> None:
-        oauth = OAuth(app, cache=TicketCache(services))
-        self._providers = {idp.name: Provider(idp, oauth, services, callback, monotonic) for idp in idps}
+        self._app = app
+        self._idps = idps
+        self._services = services
+        self._callback = callback
+        self._monotonic = monotonic
+
+    @cached_property
+    def _providers(self) -> "Mapping[str, Provider]":
+        """By name; their libraries take memory, so a worker loads them with the first login it sees."""
+        from authlib.integrations.flask_client import OAuth  # noqa: PLC0415, see above
+
+        from tillit_server.web.upstream_provider import Provider  # noqa: PLC0415, see above
+
+        services = self._services
+        oauth = OAuth(self._app, cache=TicketCache(services))
+        return {
+            idp.name: Provider(idp, oauth, services, self._callback, self._monotonic) for idp in self._idps
+        }
 
     def begin(self, login: LogIn, idp: Idp) -> str:
         """Push the request to ``idp`` (RFC 9126) and give the address the browser goes to.

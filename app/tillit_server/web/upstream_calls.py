@@ -10,6 +10,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from tillit.outbound.transport import Outbound, Request, TransportError
+from tillit_server.web.upstream_state import ProviderAway
 
 AT_ONCE: Final = 32
 """Logins for which one worker asks one provider at the same time."""
@@ -19,13 +20,6 @@ _ONE_CALL: Final = 5.0
 _TOLD: Final = ("Accept", "Authorization", "Content-Type")
 
 T = TypeVar("T")
-
-
-class ProviderAway(Exception):  # noqa: N818 (a state of the provider, answered 503)
-    """The provider cannot be asked just now; nothing was consumed."""
-
-    def __init__(self, idp: str, reason: str) -> None:
-        super().__init__(f"{idp}: {reason}")
 
 
 class Calls:

@@ -26,8 +26,8 @@ from tillit_server.issuer.login.idps import Idp
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.users import User
 from tillit_server.storage.ports import Conflict
-from tillit_server.web.upstream_calls import Calls, ProviderAway
-from tillit_server.web.upstream_state import NO_SESSION, Pending
+from tillit_server.web.upstream_calls import Calls
+from tillit_server.web.upstream_state import NO_SESSION, Pending, ProviderAway
 
 AUTH_METHOD: Final = "private_key_jwt"
 _RETRY_AFTER: Final = 2.0

@@ -13,6 +13,13 @@ STATE: Final = "upstream_state"
 _TRIES: Final = 20  # at one login, while its provider is away
 
 
+class ProviderAway(Exception):  # noqa: N818 (a state of the provider, answered 503)
+    """The provider cannot be asked just now; nothing was consumed."""
+
+    def __init__(self, idp: str, reason: str) -> None:
+        super().__init__(f"{idp}: {reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class Pending:
     """A login at a provider that has begun: what comes back with ``state`` belongs to ``interaction``."""
