@@ -32,7 +32,7 @@ from tillit_server.issuer.clients.rules import ClientError, unusable
 from tillit_server.issuer.clients.seeds import read_seeds
 from tillit_server.issuer.clients.use import KeyUseKeeper
 from tillit_server.issuer.discovery import describe
-from tillit_server.issuer.limiting import rate_limits
+from tillit_server.issuer.limiting import RateLimits, rate_limits
 from tillit_server.issuer.login.idps import IdpError
 from tillit_server.issuer.registers import RegisterFileError, load_registers
 from tillit_server.issuer.services import Lifetimes, Services
@@ -131,13 +131,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         checkpoints = CheckpointKeeper(
             settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
         )
-        limits = rate_limits(
-            settings.client_limits,
-            settings.address_limits,
-            endpoint_names(settings.path),
-            meters,
-            bare_store.spending.count if isinstance(bare_store, SharedStore) else None,
-        )
+        limits = _limits_of(settings, bare_store, meters) if worker else RateLimits()
         services = Services(
             issuer=settings.issuer,
             token_endpoint=describe(settings.issuer, apis, settings.algorithms)["token_endpoint"],
@@ -230,6 +224,12 @@ def _guarded(reach: Reach) -> Send:
         return opened()(request)
 
     return send
+
+
+def _limits_of(settings: Settings, store: Store, meters: Meters) -> RateLimits:
+    together = store.spending.count if isinstance(store, SharedStore) else None
+    names = endpoint_names(settings.path)
+    return rate_limits(settings.client_limits, settings.address_limits, names, meters, together)
 
 
 def _open_custody(settings: Settings) -> Custody:

@@ -14,12 +14,12 @@ from support.managed import ManagedService, managed
 from support.service import http, http_json
 from support.wire import FORM
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.limiting import MAX_COUNTED, Addresses, RateLimits, WorkerMemory, parse_limits
+from tillit_server.issuer.limiting import Addresses, RateLimits, parse_limits
 from tillit_server.issuer.request import Request
-from tillit_server.issuer.shared_limits import MAX_COUNTED as SHARED_MOST
-from tillit_server.issuer.shared_limits import SharedLimits
+from tillit_server.issuer.shared_limits import MAX_COUNTED, SharedLimits
 from tillit_server.issuer.steps import Refused
 from tillit_server.issuer.token_endpoint import issue_token, judge_token_request
+from tillit_server.issuer.worker_memory import WorkerMemory
 from tillit_server.metrics import Meters
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.storage.spending import Count
@@ -359,10 +359,10 @@ def test_x3_x7_shared_counts_are_bounded():
     """However many senders come, so many are kept, and so many are told of at once."""
     together = Together()
     (host,) = together.hosts("token=1/hour", 1)
-    for number in range(SHARED_MOST + 10):
+    for number in range(MAX_COUNTED + 10):
         host.shared.take(parse_limits(["token=1/hour"], ["token"])["token"], "client token", str(number))
     host.shared.tell()
-    assert len(host.shared._shares) == SHARED_MOST
+    assert len(host.shared._shares) == MAX_COUNTED
     assert [len(asked) for asked in together.asked] == [1000]
 
 

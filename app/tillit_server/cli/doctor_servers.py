@@ -3,19 +3,19 @@
 Each is asked by a connection of its own, with the rights that the service has; nothing is changed.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from tillit_server.signing.doctor import Finding
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tillit_server.config import Settings
+    from tillit_server.signing.doctor import Finding
 
 _APART: Final = 12.0  # what `storage.redis.TOLERANCE` allows
 _A_LITTLE: Final = 2.0
 
 
-def examine_servers(settings: "Settings") -> Iterator[Finding]:
+def examine_servers(settings: "Settings") -> "Iterator[Finding]":
     """The findings about PostgreSQL and Redis, as far as the settings name them."""
     if settings.storage_url:
         from tillit_server.cli.doctor_database import examine_database
@@ -27,8 +27,10 @@ def examine_servers(settings: "Settings") -> Iterator[Finding]:
         yield from examine_redis(settings.storage_shared_url)
 
 
-def compare_clocks(what: str, apart: float) -> Finding:
+def compare_clocks(what: str, apart: float) -> "Finding":
     """``apart``: seconds by which a server's clock is ahead of this host's."""
+    from tillit_server.signing.doctor import Finding
+
     shown = f"{abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} this host's"
     if abs(apart) > _APART:
         return Finding("BAD", what, f"{shown}: nothing is settled until NTP keeps both")

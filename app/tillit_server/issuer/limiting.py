@@ -7,23 +7,22 @@ sure (single use, the audit) is judged elsewhere, and fails closed.
 
 import ipaddress
 import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from limits import RateLimitItem, parse
-from limits.storage import Storage
-from limits.strategies import FixedWindowRateLimiter
-
 from tillit.protocol.errors import OAuthError
-from tillit_server.issuer.shared_limits import MAX_COUNTED, SharedLimits
+from tillit_server.issuer.shared_limits import SharedLimits
 from tillit_server.metrics import Meters
 from tillit_server.storage.spending import CountTogether
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.storage import Storage
+    from limits.strategies import FixedWindowRateLimiter
 
 _log = logging.getLogger("tillit.limits")
 
@@ -54,11 +53,13 @@ ADDRESS_LIMITS: Final = (
 )
 """Defaults, of each worker: what no honest sender reaches, since thousands may sit behind one address."""
 
-Limits = Mapping[str, RateLimitItem]
+Limits = Mapping[str, "RateLimitItem"]
 
 
-def parse_limits(words: Iterable[str], known: Collection[str]) -> dict[str, RateLimitItem]:
+def parse_limits(words: Iterable[str], known: Collection[str]) -> dict[str, "RateLimitItem"]:
     """``token=600/minute`` for each endpoint of ``known`` that has a limit. Raises ``ValueError``."""
+    from limits import parse  # noqa: PLC0415, commands count nothing, and it takes long to load
+
     found: dict[str, RateLimitItem] = {}
     for word in words:
         endpoint, _, limit = word.partition("=")
@@ -71,12 +72,16 @@ def parse_limits(words: Iterable[str], known: Collection[str]) -> dict[str, Rate
 
 
 def limit_faults(client: Iterable[str], address: Iterable[str], trusted: Iterable[str]) -> list[str]:
-    """What is wrong with the settings of these names, a line each."""
+    """What is wrong with the settings of these names, a line each; shipped values are right."""
     faults: list[str] = []
-    words = (("client_limits", client, LIMITED_CLIENTS), ("address_limits", address, LIMITED_ADDRESSES))
-    for name, limits, known in words:
+    words = (
+        ("client_limits", client, CLIENT_LIMITS, LIMITED_CLIENTS),
+        ("address_limits", address, ADDRESS_LIMITS, LIMITED_ADDRESSES),
+    )
+    for name, limits, shipped, known in words:
         try:
-            parse_limits(limits, known)
+            if limits not in ((), shipped):
+                parse_limits(limits, known)
         except ValueError:
             faults.append(f"{name}: ENDPOINT=NUMBER/minute needed, of {', '.join(sorted(known))}")
     try:
@@ -103,58 +108,12 @@ def rate_limits(
     )
 
 
-class WorkerMemory(Storage):
-    """Counts in this worker alone, of ``MAX_COUNTED`` keys at most, by a clock that nobody can set.
+def _limiter(storage: "Storage | None") -> "FixedWindowRateLimiter":
+    from limits.strategies import FixedWindowRateLimiter  # noqa: PLC0415, as above
 
-    The library's own memory keeps every key, and starts a thread to forget some.
-    """
+    from tillit_server.issuer.worker_memory import WorkerMemory  # noqa: PLC0415, as above
 
-    STORAGE_SCHEME = None
-    base_exceptions = OSError
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
-        self._monotonic = monotonic
-        self._mutex = threading.Lock()
-        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count, and give how many there are in this window."""
-        now = self._monotonic()
-        with self._mutex:
-            count, until = self._counts.get(key, (0, 0.0))
-            if now >= until:
-                self._counts.pop(key, None)
-                count, until = 0, now + expiry
-            self._counts[key] = (count + amount, until)
-            if len(self._counts) > MAX_COUNTED:
-                self._counts.popitem(last=False)
-            return count + amount
-
-    def get(self, key: str) -> int:
-        """How many there are in this window."""
-        count, until = self._counts.get(key, (0, 0.0))
-        return count if self._monotonic() < until else 0
-
-    def get_expiry(self, key: str) -> float:
-        """When the window ends, by the clock given."""
-        return self._counts.get(key, (0, self._monotonic()))[1]
-
-    def check(self) -> bool:
-        """Memory is always there."""
-        return True
-
-    def reset(self) -> int:
-        """Forget all."""
-        with self._mutex:
-            count = len(self._counts)
-            self._counts.clear()
-            return count
-
-    def clear(self, key: str) -> None:
-        """Forget one."""
-        with self._mutex:
-            self._counts.pop(key, None)
+    return FixedWindowRateLimiter(storage or WorkerMemory())
 
 
 class RateLimits:
@@ -170,7 +129,7 @@ class RateLimits:
         per_address: Limits = MappingProxyType({}),
         *,
         names: Mapping[str, str] = MappingProxyType({}),
-        storage: Storage | None = None,
+        storage: "Storage | None" = None,
         now: Callable[[], float] = time.monotonic,
         meters: Meters | None = None,
         shared: SharedLimits | None = None,
@@ -178,7 +137,7 @@ class RateLimits:
         self.shared = shared
         self._limits = {"client": dict(per_client), "address": dict(per_address)}
         self._names = names
-        self._limiter = FixedWindowRateLimiter(storage or WorkerMemory())
+        self._limiter = _limiter(storage) if per_client or per_address else None
         self._now = now
         self._meters = meters or Meters()
         self._away = False
@@ -203,11 +162,11 @@ class RateLimits:
 
     def _take(self, of: str, endpoint: str, who: str) -> None:
         limit = self._limits[of].get(endpoint)
-        if limit is None:
+        if limit is None or self._limiter is None:
             return
         name = f"{of} {endpoint}"
         try:
-            left = self._left(limit, name, who)
+            left = self._left(self._limiter, limit, name, who)
         except Exception as error:  # noqa: BLE001 (whatever it is: a limiter is no reason to refuse a patient)
             self._meters.limited(name, "unjudged")
             if not self._away:
@@ -223,10 +182,12 @@ class RateLimits:
             LIMITED, f"too many requests by this {of}", status=429, headers=(("Retry-After", wait),)
         )
 
-    def _left(self, limit: RateLimitItem, name: str, who: str) -> float | None:
+    def _left(
+        self, limiter: "FixedWindowRateLimiter", limit: "RateLimitItem", name: str, who: str
+    ) -> float | None:
         """Count; the seconds until the window ends if that is one too many."""
-        if not self._limiter.hit(limit, name, who):
-            return self._limiter.get_window_stats(limit, name, who).reset_time - self._now()
+        if not limiter.hit(limit, name, who):
+            return limiter.get_window_stats(limit, name, who).reset_time - self._now()
         return self.shared.take(limit, name, who) if self.shared else None
 
 

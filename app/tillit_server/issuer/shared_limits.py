@@ -9,11 +9,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
-
-from limits import RateLimitItem
+from typing import TYPE_CHECKING, Final
 
 from tillit_server.storage.spending import Count, CountTogether
+
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 MAX_COUNTED: Final = 100_000
 MOST_WORKERS: Final = 64
@@ -29,7 +30,7 @@ class _Share:
 
     __slots__ = ("limit", "total", "until", "untold")
 
-    def __init__(self, limit: RateLimitItem, until: float) -> None:
+    def __init__(self, limit: "RateLimitItem", until: float) -> None:
         self.limit = limit
         self.until = until
         self.untold = 0
@@ -50,7 +51,7 @@ class SharedLimits:
         self._asked: dict[_Key, _Share] = {}
         self.well = True
 
-    def take(self, limit: RateLimitItem, name: str, who: str) -> float | None:
+    def take(self, limit: "RateLimitItem", name: str, who: str) -> float | None:
         """Count a request, or give the seconds until the window ends in which too many have come."""
         now, key = self._monotonic(), (name, who)
         with self._mutex:
