@@ -194,11 +194,12 @@ def test_no_request_waits_for_a_collector(trouble: str, monkeypatch: pytest.Monk
             ask(door)
         took = time.monotonic() - begun
         if trouble == "hangs":
-            assert counted["dropped"] >= MAX_SPANS - 2 * 512
+            # All but those that wait and those under way; a slow machine has given some up meanwhile.
+            assert counted["dropped"] + counted["failed"] >= MAX_SPANS - 2 * 512
         else:
             assert eventually(lambda: counted["failed"] > 0, seconds=20)
         assert counted["sent"] == 0
-        assert took < 10
+        assert took < 60  # a second of each would be an hour
         begun = time.monotonic()
         kept.close()
         assert time.monotonic() - begun < 5
