@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import httpcore
+import httpx
 
 from tillit.outbound.addresses import Reach
 from tillit.outbound.transport import Request, Response, TransportError, read_body, refuse_encoded
@@ -59,8 +60,6 @@ class Guarded:
             raise TransportError(TransportError.INSECURE_URL, fault)
         deadline = self._elapsed() + self._total_seconds
         if self._tls is None:
-            import httpx  # noqa: PLC0415, most processes never ask anybody
-
             self._tls = httpx.create_ssl_context()
         backend = _Backend(self._addresses, lambda: deadline - self._elapsed())
         headers = [("Accept-Encoding", "identity"), ("User-Agent", "tillit"), *request.headers]
