@@ -108,13 +108,13 @@ def test_s4_a_full_server_issues_nothing(lasting: Any, tmp_path: Path) -> None:
 
 
 def test_s5_a_replica_is_not_asked(lasting: Any, tmp_path: Path) -> None:
-    """READONLY is 503; nothing is read from a replica either."""
+    """READONLY is 503; no ticket is read from a replica either."""
     with redis_pair() as (_, replica):
         spending = opened(replica.url, lasting, tmp_path)
         with pytest.raises(StorageUnavailable, match="READONLY"):
             spending.spend([proof("a")])
         with pytest.raises(StorageUnavailable, match="READONLY"):
-            spending.seen("proof", "a")
+            spending.tickets.peek("code", "a")
         spending.close()
 
 

@@ -153,6 +153,7 @@ def crowd(store: Any, settlements: list[Settlement]) -> list[str]:
 def test_settlements_of_one_batch_are_isolated_from_each_other(opener: Any) -> None:
     """Sixteen threads share commits, and still each proof has one winner and losers leave nothing behind."""
     store = opener(timeout=10.0)
+    store.ping()  # a first look at a Redis server is for one thread; others would not wait for it long
     for number in range(20):
         shared = Claim("proof", f"p{number}", START + 60)
         own = [Claim("assertion", f"a{number}.{thread}", START + 60) for thread in range(16)]

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from support.backstage import eventually
 from support.postgres import Postgres, as_owner
@@ -196,13 +197,18 @@ def test_records_whose_time_is_over_are_forgotten(opener: Open, clock: Hands) ->
     assert store.records.put("family", "f1", 2, expect=0) > max(versions)
 
 
-def test_values_are_bound_and_never_part_of_a_statement(opener: Open) -> None:
+def test_values_are_bound_and_never_part_of_a_statement(
+    opener: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is stored and asked for, the statements are the same, and none holds a word of it."""
     store = opener()
     seen: set[str] = set()
 
-    def listen(_c: Any, _cursor: Any, statement: str, _v: Any, _context: Any, _many: bool) -> None:
+    execute = psycopg.Cursor.execute
+
+    def listen(cursor: Any, statement: str, *values: Any, **options: Any) -> Any:
         seen.add(statement)
+        return execute(cursor, statement, *values, **options)
 
     def use(word: str) -> None:
         store.records.put(word, word, word, until=START)
@@ -213,7 +219,7 @@ def test_values_are_bound_and_never_part_of_a_statement(opener: Open) -> None:
         store.journal.find(word, word.encode())
         store.journal.forget(word)
 
-    event.listen(store.database._engine, "before_cursor_execute", listen)
+    monkeypatch.setattr(psycopg.Cursor, "execute", listen)
     use("harmless")
     known = set(seen)
     for word in (

@@ -26,11 +26,11 @@ BEGINNING = 1_768_465_800.0
 class House:
     """An installation whose clock stands still until it is told to go on."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: Any) -> None:
         self._clock = directory / "clock"
         self._now = BEGINNING
         self.wait(0)
-        flags = {"dev": True, "data": directory / "data", "clock": self._clock}
+        flags = {"dev": True, "data": directory / "data", "clock": self._clock, **settings}
         self.installation = build(load_settings(flags=flags))
         self.services = self.installation.services
 

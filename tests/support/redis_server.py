@@ -63,6 +63,12 @@ class RedisServer:
         return self
 
     @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def client(self) -> Any:
         """For the test itself."""
         return redis.Redis(

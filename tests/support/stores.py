@@ -174,6 +174,7 @@ def race(
     Puts a list of wins per round into `results`; anything but a win or a conflict shows as -1000.
     """
     store = open_store(place, slot=slot, sealed=sealed, timeout=20.0)
+    store.ping()  # a first look at a Redis server is for one thread; others would not wait for it long
     wins = [0] * rounds
     start = threading.Barrier(threads, action=gate.wait)
     mutex = threading.Lock()

@@ -13,7 +13,7 @@ from tillit_server.cli.doctor_servers import compare_clocks
 from tillit_server.settings_values import is_loopback
 from tillit_server.signing.doctor import Finding
 from tillit_server.storage.ports import StorageRefused
-from tillit_server.storage.redis_link import connections_to
+from tillit_server.storage.redis_url import connections_to
 
 _OLDEST: Final = (6, 2)
 

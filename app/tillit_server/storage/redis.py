@@ -7,14 +7,14 @@ two deployments on one server do not meet.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import cast
 
 from tillit_server.storage.ports import (
     Claim,
     Conflict,
+    ConflictReason,
     Entry,
     Issue,
-    Json,
     Once,
     Records,
     Redemption,
@@ -24,9 +24,10 @@ from tillit_server.storage.ports import (
     Ticket,
     Tickets,
 )
-from tillit_server.storage.redis_fence import AHEAD, POLICY, Fence, Survey
-from tillit_server.storage.redis_link import Link, Script, Value
+from tillit_server.storage.redis_fence import AHEAD, POLICY, Epoch, Fence, Survey
+from tillit_server.storage.redis_link import Link, Reply, Script
 from tillit_server.storage.redis_quiet import Quiet, Settled
+from tillit_server.storage.redis_shapes import RedisOnce, RedisTickets
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.spending import Count, Guard, Standing, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
@@ -42,7 +43,7 @@ OLDEST = 3_720.0
 """Seconds between the making and the end of the longest-lived id (a request object), tolerances included."""
 
 _ATTEMPTS = 3
-_WELL = frozenset({b"sound", b"done", b"conflict", b"early"})
+_WELL = frozenset({"sound", "done", "conflict", "early"})
 _SPEND, _LOOK, _SURVEY, _BEGIN, _COUNT = map(Script, ("spend", "look", "survey", "begin", "count"))
 
 
@@ -100,20 +101,19 @@ class RedisSpending:
         work = self._preparer.prepare(Settlement(claims=claims, redemptions=redemptions, issues=issues))
         if not (claims or redemptions or issues):
             return None
-        keys, arguments = self._commands(work, claims)
-        counts = (len(claims), len(redemptions), len(issues))
-        reply, guard, _ = self._run(_SPEND, keys, (AHEAD, *counts, *arguments))
-        if reply[0] == b"early":
-            wait = float(reply[4]) - self._clock()
+        reply, epoch = self._run(_SPEND, *self._spending(work, claims))
+        if reply.status == "early":
+            wait = float(reply.words[0]) - self._clock()
             raise StorageUnavailable(
                 "the Redis server has lost something just now", retry_after=max(1, int(wait) + 1)
             )
-        if reply[0] == b"conflict":
+        if reply.status == "conflict":
             spaces = [claim.space for claim in claims]
             spaces += [redemption.space for redemption in redemptions]
             spaces += [issue.space for issue in issues]
-            raise Conflict(spaces[int(reply[4])], reply[5].decode())
-        return guard
+            place, reason = reply.words
+            raise Conflict(spaces[int(place)], cast("ConflictReason", reason))
+        return epoch.guard
 
     def moved(self) -> None:
         """The guard did not hold: ask anew which server it is, and which epoch."""
@@ -124,12 +124,18 @@ class RedisSpending:
         """A look, not a judgement: True when the id is already spent."""
         return self.first_seen((Claim(space, key, 0.0),)) is not None
 
+    @traced("redis look")
     def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
         """One look for several ids: the first of them that is already spent."""
         if not claims:
             return None
         digests = [self._preparer.claim_digest(claim.space, claim.key) for claim in claims]
-        values, _ = self._look([self._name("once", digest) for digest in digests])
+        # Without asking which server this is: what it does not know any more, the settlement refuses.
+        try:
+            values = self._link.values([self._name("once", digest) for digest in digests])
+        except StorageUnavailable:
+            self._quiet.look_aside()
+            raise
         oldest = self._clock() - KEEP
         found = (
             claim
@@ -138,15 +144,17 @@ class RedisSpending:
         )
         return next(found, None)
 
+    @traced("redis look")
     def find_ticket(self, space: str, key: str) -> Ticket | None:
         """A ticket of this epoch, or the tombstone of any; None when unknown or expired."""
         digest = self._preparer.digest("ticket", space, key)
-        (stored,), number = self._look([self._name("ticket", digest)])
+        reply, epoch = self._run(_LOOK, [self._name("ticket", digest)])
+        stored = reply.values[0]
         if stored is None:
             return None
         redeemed, issued_in, until, value = stored.split(b" ", 3)
         # What was issued before the fence may have been redeemed since, on a server that is gone.
-        if float(until) < self._clock() or (redeemed == b"0" and int(issued_in) != number):
+        if float(until) < self._clock() or (redeemed == b"0" and int(issued_in) != epoch.number):
             return None
         return Ticket(self._preparer.open_ticket(space, digest, value), float(until), redeemed == b"1")
 
@@ -154,13 +162,13 @@ class RedisSpending:
         """`spending.CountTogether`; without an epoch, since nothing depends on what is lost here."""
         names = [self._name("limit", self._preparer.digest("limit", each.name, each.who)) for each in counts]
         given = [value for each in counts for value in (each.more, int(each.seconds * 1000))]
-        told: list[int] = self._ask(_COUNT, "", names, given)[4]
+        told = [int(value or 0) for value in self._ask(_COUNT, "-", names, given).values]
         return [(total, left / 1000) for total, left in zip(told[::2], told[1::2], strict=True)]
 
     def ping(self) -> None:
         """Read something, and see that the server still keeps what it is given."""
         self._quiet.look()
-        self._look(())
+        self._run(_LOOK, ())
         if self.survey().policy != POLICY:
             raise StorageUnavailable("the Redis server may evict what is spent")
 
@@ -170,15 +178,15 @@ class RedisSpending:
 
     def survey(self) -> Survey:
         """What the server says of itself."""
-        reply = self._ask(_SURVEY, "", (), ())
-        number, server_time, policy, cluster, replicas, fence = reply[4]
+        reply = self._ask(_SURVEY, "-", (), ())
+        number, server_time, policy, cluster, replicas, fence = reply.words
         return Survey(
-            status=reply[0].decode(),
+            status=reply.status,
             number=int(number),
             time=float(server_time),
-            lead=float(reply[3]),
-            policy=policy.decode(),
-            cluster=cluster == b"1",
+            lead=reply.lead,
+            policy=policy,
+            cluster=cluster == "1",
             replicas=int(replicas),
             fence=float(fence),
         )
@@ -190,8 +198,7 @@ class RedisSpending:
 
     def begin(self, number: int, fence: float, lead: float) -> str:
         """Begin an epoch on the server."""
-        status: str = self._ask(_BEGIN, str(number), (), (repr(fence), repr(lead)))[0].decode()
-        return status
+        return self._ask(_BEGIN, str(number), (), (fence, lead)).status
 
     def _refuse_unfit_server(self) -> None:
         try:
@@ -206,94 +213,61 @@ class RedisSpending:
                 "Set maxmemory-policy to noeviction in its configuration",
             )
 
-    def _commands(self, work: Prepared, claims: Sequence[Claim]) -> tuple[list[str], list[Value]]:
+    def _spending(
+        self, work: Prepared, claims: Sequence[Claim]
+    ) -> tuple[list[str], list[float], list[bytes]]:
         keys = [self._name("once", row.digest) for row in work.claims]
         keys += [self._name("ticket", row.digest) for row in work.redemptions]
         keys += [self._name("ticket", row.digest) for row in work.issues]
-        arguments: list[Value] = []
+        numbers: list[float] = [AHEAD, len(work.claims), len(work.redemptions), len(work.issues)]
         for row, claim in zip(work.claims, claims, strict=True):
-            made = row.until - OLDEST if claim.made is None else claim.made
-            arguments += (repr(row.until), repr(float(made)))
-        for redemption in work.redemptions:
-            arguments += (redemption.tombstone, repr(redemption.keep_until))
-        for issue in work.issues:
-            arguments += (issue.value, repr(issue.until))
-        return keys, arguments
-
-    @traced("redis look")
-    def _look(self, keys: Sequence[str]) -> tuple[list[bytes | None], int]:
-        reply, _, number = self._run(_LOOK, keys, ())
-        values: list[bytes | None] = reply[4]
-        return values, number
+            numbers += (row.until, row.until - OLDEST if claim.made is None else float(claim.made))
+        numbers += [redemption.keep_until for redemption in work.redemptions]
+        numbers += [issue.until for issue in work.issues]
+        values = [redemption.tombstone for redemption in work.redemptions]
+        values += [issue.value for issue in work.issues]
+        return keys, numbers, values
 
     def _run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Value]
-    ) -> tuple[list[Any], Guard, int]:
+        self,
+        script: Script,
+        keys: Sequence[str],
+        numbers: Sequence[float] = (),
+        values: Sequence[bytes] = (),
+    ) -> tuple[Reply, Epoch]:
         """The answer of a script, with the epoch in which it was given. Raises `StorageUnavailable`."""
         for _ in range(_ATTEMPTS):
             epoch = self._fence.current()
-            reply = self._ask(script, str(epoch.number), keys, arguments)
-            if reply[0] in _WELL:
-                self._fence.heard(float(reply[3]))
-                return reply, epoch.guard, epoch.number
-            self._fence.amiss(epoch, reply[0].decode())
+            reply = self._ask(script, str(epoch.number), keys, numbers, values)
+            if reply.status in _WELL:
+                self._fence.heard(reply.lead)
+                return reply, epoch
+            self._fence.amiss(epoch, reply.status)
         raise StorageUnavailable("the Redis server changes all the time")
 
-    def _ask(self, script: Script, number: str, keys: Sequence[str], arguments: Sequence[Value]) -> list[Any]:
-        tolerance = "" if self._tolerance is None else self._tolerance
+    def _ask(
+        self,
+        script: Script,
+        number: str,
+        keys: Sequence[str],
+        numbers: Sequence[float],
+        values: Sequence[bytes] = (),
+    ) -> Reply:
+        tolerance = "-" if self._tolerance is None else self._tolerance
         epoch, latest = self._heard
-        standing = (number, repr(self._clock()), latest if epoch == number else 0, tolerance)
+        standing = (number, self._clock(), latest if epoch == number else 0, tolerance)
+        words = " ".join(map(str, (*standing, *numbers)))
         try:
-            reply = self._link.run(script, (self._prefix + "epoch", *keys), (*standing, *arguments))
+            reply = self._link.run(script, (self._prefix + "epoch", *keys), (words, *values))
         except StorageUnavailable:
             self._quiet.look_aside()
             raise
-        if reply[0] in _WELL:
-            self._heard = (number, float(reply[1]))
+        if reply.status in _WELL:
+            self._heard = (number, reply.time)
         return reply
 
     def _name(self, shape: str, digest: bytes) -> str:
         return f"{self._prefix}{shape}:{digest.hex()}"
-
-
-class RedisOnce:
-    """`ports.Once`."""
-
-    def __init__(self, spending: RedisSpending) -> None:
-        self._spending = spending
-
-    def claim(self, space: str, key: str, until: float) -> bool:
-        """True for exactly one caller."""
-        try:
-            self._spending.spend(claims=(Claim(space, key, until),))
-        except Conflict:
-            return False
-        return True
-
-
-class RedisTickets:
-    """`ports.Tickets`."""
-
-    def __init__(self, spending: RedisSpending) -> None:
-        self._spending = spending
-
-    def issue(self, space: str, key: str, value: Json, until: float) -> None:
-        """Leave a ticket."""
-        self._spending.spend(issues=(Issue(space, key, value, until),))
-
-    def peek(self, space: str, key: str) -> Ticket | None:
-        """Look without redeeming."""
-        return self._spending.find_ticket(space, key)
-
-    def redeem(self, space: str, key: str) -> Json:
-        """The value, to exactly one caller."""
-        # Looking first is safe: a ticket's value never changes, and the settlement decides who gets it.
-        ticket = self.peek(space, key)
-        self._spending.spend(redemptions=(Redemption(space, key),))
-        if ticket is None or ticket.redeemed:
-            # Issued between our look and our settlement: spent unseen, which is the safe side.
-            raise Conflict(space, "unknown")
-        return ticket.value
 
 
 def _no_entry(_entry: Entry) -> bytes:

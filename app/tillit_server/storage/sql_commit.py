@@ -1,69 +1,38 @@
 """One batch, one transaction: judge every settlement in order, then write what won.
 
 A batch of audit entries alone, which is what most tokens are, is a single statement and so a single round
-trip. Records are judged here and not by the server, as in the embedded store; other hosts are kept away from
-the same records by locks that the transaction holds.
+trip; with records it is two, one to lock and read, one to write and commit. Records are judged here and not
+by the server, as in the embedded store; other hosts are kept away from the same records by locks that the
+transaction holds. The driver is used as it is, since SQLAlchemy would send each statement by itself.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, LiteralString, NamedTuple
 
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
+import psycopg
 
 from tillit_server.storage.ports import Conflict, Head, Linker, StorageUnavailable
 from tillit_server.storage.spending import Guard, GuardMoved
+from tillit_server.storage.sql_connect import TimedConnection, driver
+from tillit_server.storage.sql_statements import (
+    DELETE,
+    ENTER,
+    FORGET,
+    FOUND,
+    HEAD,
+    HELD,
+    LOCK,
+    REMOVED,
+    WRITE,
+)
 from tillit_server.storage.sql_writer import Writer
 from tillit_server.storage.work import EntryRow, Prepared, PutRow
 
 _TRIES = 5
 _FORGET_ROWS = 1000
-
-_HEAD = text("SELECT seq, link FROM journal WHERE slot = :slot ORDER BY seq DESC LIMIT 1")
-_LOCK = text("SELECT pg_advisory_xact_lock(name) FROM unnest(CAST(:names AS bigint[])) AS name")
-_FOUND = text(
-    "SELECT kind, key, version, until FROM record"
-    " JOIN unnest(CAST(:kinds AS text[]), CAST(:keys AS bytea[])) AS asked (kind, key) USING (kind, key)"
-    " UNION ALL SELECT kind, NULL, version, NULL FROM removed WHERE kind = ANY(CAST(:kinds AS text[]))"
-)
-_WRITE = text(
-    "INSERT INTO record (kind, key, value, version, until)"
-    " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:keys AS bytea[]), CAST(:sealed AS bytea[]),"
-    " CAST(:versions AS bigint[]), CAST(:untils AS double precision[]))"
-    " ON CONFLICT (kind, key) DO UPDATE"
-    " SET value = excluded.value, version = excluded.version, until = excluded.until"
-)
-_DELETE = text(
-    "DELETE FROM record USING unnest(CAST(:kinds AS text[]), CAST(:keys AS bytea[])) AS gone (kind, key)"
-    " WHERE record.kind = gone.kind AND record.key = gone.key"
-)
-_REMOVED = text(
-    "INSERT INTO removed (kind, version)"
-    " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:versions AS bigint[]))"
-    " ON CONFLICT (kind) DO UPDATE SET version = greatest(removed.version, excluded.version)"
-)
-# A guard is held by a lock on its row until the commit: who moves it comes before us, and is seen, or after.
-_HELD = text("SELECT version FROM record WHERE kind = :guard AND key = :guarded FOR SHARE")
-_ENTER = text(
-    "WITH held AS (SELECT FROM record WHERE kind = CAST(:guard AS text) AND key = :guarded"
-    " AND version = :expected FOR SHARE),"
-    " sound AS (SELECT CAST(:guard AS text) IS NULL OR EXISTS (SELECT FROM held) AS so),"
-    " entered AS (INSERT INTO journal (slot, seq, public, sealed, link) SELECT :slot, entry.* FROM"
-    " unnest(CAST(:seqs AS bigint[]), CAST(:publics AS bytea[]), CAST(:sealed AS bytea[]),"
-    " CAST(:links AS bytea[])) AS entry, sound WHERE sound.so),"
-    " named AS (INSERT INTO label (period, label, slot, seq)"
-    " SELECT named.period, named.label, :slot, named.seq FROM"
-    " unnest(CAST(:periods AS text[]), CAST(:labels AS bytea[]), CAST(:labelled AS bigint[]))"
-    " AS named (period, label, seq), sound WHERE sound.so ON CONFLICT DO NOTHING),"
-    " counted AS (INSERT INTO settled (slot, count) SELECT :slot, 1 FROM sound WHERE sound.so AND :guarding"
-    " ON CONFLICT (slot) DO UPDATE SET count = settled.count + 1)"
-    " SELECT sound.so FROM sound"
-)
-_FORGET = text(
-    "DELETE FROM label WHERE ctid = ANY(ARRAY(SELECT ctid FROM label WHERE period = :period LIMIT :rows))"
-)
 
 Name = tuple[str, bytes]
 
@@ -83,7 +52,7 @@ class _State:
         self.written: dict[Name, PutRow] = {}
         self.gone: dict[str, int] = {}
         self.held: set[Guard] = set()
-        self.entries: list[tuple[int, EntryRow, bytes]] = []
+        self.entries: list[tuple[EntryRow, bytes]] = []
         self.guarding = False
 
 
@@ -108,8 +77,8 @@ class SqlCommitter:
             known, self._head = self._head, None
             try:
                 with self._writer.connection(deadline) as connection:
-                    self._head = self._settle(connection, batch, known, one_by_one=one_by_one)
-            except IntegrityError:
+                    self._head = self._settle(driver(connection), batch, known, one_by_one=one_by_one)
+            except psycopg.IntegrityError:
                 # Another process has written to our chain. Nothing of ours is there; we go on behind it.
                 if time.monotonic() > deadline:
                     break
@@ -120,7 +89,7 @@ class SqlCommitter:
         raise StorageUnavailable("another process writes to our audit chain")
 
     def _settle(
-        self, connection: Connection, batch: Sequence[Prepared], known: Head | None, *, one_by_one: bool
+        self, connection: TimedConnection, batch: Sequence[Prepared], known: Head | None, *, one_by_one: bool
     ) -> Head | None:
         """The new head; None if a guard of many did not hold, and nothing was done."""
         state = _State(known or self._read_head(connection))
@@ -128,40 +97,31 @@ class SqlCommitter:
         alone = not one_by_one and len(guards) <= 1
         alone = alone and not any(work.puts or work.forget is not None for work in batch)
         if not alone:
-            connection.exec_driver_sql("BEGIN")
-            self._look_up(connection, batch, state)
-            state.held = {guard for guard in guards if _holds(connection, guard)}
+            _look_up(connection, {_name(put) for work in batch for put in work.puts}, guards, state)
         now = self._clock()
         for work in batch:
             moved = not alone and work.guard is not None and work.guard not in state.held
             work.outcome = GuardMoved("another server has taken over") if moved else _judge(work, state, now)
             if work.outcome is None:
                 self._take(work, state)
-                if work.forget is not None:
-                    work.forgotten = _forget(connection, work.forget)
-        sound = _write(connection, state, next(iter(guards), None) if alone else None)
-        if not alone:
-            connection.exec_driver_sql("COMMIT")
-        return state.head if sound else None
+        if alone:
+            return state.head if _enter(connection, state, next(iter(guards), None)) else None
+        with connection.pipeline():
+            _write(connection, state)
+            forgetting = [
+                (work, connection.execute(FORGET, {"period": work.forget, "rows": _FORGET_ROWS}))
+                for work in batch
+                if work.outcome is None and work.forget is not None
+            ]
+            connection.execute("COMMIT")
+        for work, cursor in forgetting:
+            work.forgotten = cursor.rowcount
+        return state.head
 
-    def _read_head(self, connection: Connection) -> Head:
+    def _read_head(self, connection: TimedConnection) -> Head:
         slot = self._linker.slot
-        row = connection.execute(_HEAD, {"slot": slot}).first()
+        row = connection.execute(HEAD, {"slot": slot}).fetchone()
         return Head(slot, row[0], row[1]) if row else Head(slot, 0, b"")
-
-    @staticmethod
-    def _look_up(connection: Connection, batch: Sequence[Prepared], state: _State) -> None:
-        names = {_name(put) for work in batch for put in work.puts}
-        if not names:
-            return
-        # Locks first, and in one order for all; what is read after them, nobody else changes.
-        connection.execute(_LOCK, {"names": sorted(_lock(name) for name in names)})
-        asked = {"kinds": [kind for kind, _ in names], "keys": [key for _, key in names]}
-        for kind, key, version, until in connection.execute(_FOUND, asked):
-            if key is None:
-                state.removed[kind] = version
-            else:
-                state.records[kind, key] = _Lying(version, until)
 
     def _take(self, work: Prepared, state: _State) -> None:
         state.guarding = state.guarding or work.guard is not None
@@ -170,7 +130,7 @@ class SqlCommitter:
         for entry in work.entries:
             seq += 1
             link = self._linker.link(link, seq, entry.digest)
-            state.entries.append((seq, entry, link))
+            state.entries.append((entry, link))
         state.head = Head(slot, seq, link)
 
 
@@ -201,49 +161,78 @@ def _put(put: PutRow, state: _State) -> int:
     return version
 
 
-def _write(connection: Connection, state: _State, guard: Guard | None) -> bool:
-    """Write it all; False, and no entry, if the guard has moved."""
+def _look_up(
+    connection: TimedConnection, names: AbstractSet[Name], guards: AbstractSet[Guard], state: _State
+) -> None:
+    """Begin, and read what the batch is about; until the commit nobody else changes it."""
+    found = None
+    with connection.pipeline():
+        connection.execute("BEGIN")
+        if names:
+            # Locks first, and in one order for all; what is read after them holds.
+            _execute(connection, LOCK, {"names": sorted(_lock(name) for name in names)})
+            found = _execute(connection, FOUND, _named(names))
+        held = {
+            guard: _execute(connection, HELD, {"guard": guard.kind, "guarded": guard.key.encode()})
+            for guard in guards
+        }
+    for kind, key, version, until in found or ():
+        if key is None:
+            state.removed[kind] = version
+        else:
+            state.records[kind, key] = _Lying(version, until)
+    state.held = {guard for guard, row in held.items() if ((row.fetchone() or (0,))[0]) == guard.version}
+
+
+def _write(connection: TimedConnection, state: _State) -> None:
     kept = [(name, put) for name, put in state.written.items() if put.value is not None]
     if kept:
-        rows: dict[str, Any] = _named(name for name, _ in kept)
+        rows = _named(name for name, _ in kept)
         rows["sealed"] = [put.value for _, put in kept]
         rows["versions"] = [state.records[name].version for name, _ in kept]
         rows["untils"] = [put.until for _, put in kept]
-        connection.execute(_WRITE, rows)
+        _execute(connection, WRITE, rows)
     dropped = [name for name, put in state.written.items() if put.value is None]
     if dropped:
-        connection.execute(_DELETE, _named(dropped))
+        _execute(connection, DELETE, _named(dropped))
     if state.gone:
         kinds = sorted(state.gone)  # in one order for all: these rows are everybody's
-        connection.execute(_REMOVED, {"kinds": kinds, "versions": [state.gone[kind] for kind in kinds]})
+        _execute(connection, REMOVED, {"kinds": kinds, "versions": [state.gone[kind] for kind in kinds]})
+    if state.entries or state.guarding:
+        _execute(connection, ENTER, _entered(state, None))
+
+
+def _enter(connection: TimedConnection, state: _State, guard: Guard | None) -> bool:
+    """Write the entries in a transaction of their own; False, and no entry, if the guard has moved."""
     if not state.entries and not state.guarding:
         return True
-    labels = [(row.period, label, seq) for seq, row, _ in state.entries for label in row.labels]
-    rows = {
+    row = _execute(connection, ENTER, _entered(state, guard)).fetchone()
+    return bool(row and row[0])
+
+
+def _entered(state: _State, guard: Guard | None) -> dict[str, Any]:
+    entries = [entry for entry, _ in state.entries]
+    labels = [(label, at) for at, entry in enumerate(entries, 1) for label in entry.labels]
+    return {
         "slot": state.head.slot,
-        "seqs": [seq for seq, _, _ in state.entries],
-        "publics": [row.public for _, row, _ in state.entries],
-        "sealed": [row.sealed for _, row, _ in state.entries],
-        "links": [link for _, _, link in state.entries],
-        "periods": [period for period, _, _ in labels],
-        "labels": [label for _, label, _ in labels],
-        "labelled": [seq for _, _, seq in labels],
+        "before": state.head.seq - len(entries),
+        "publics": [entry.public for entry in entries],
+        "sealed": [entry.sealed for entry in entries],
+        "links": [link for _, link in state.entries],
+        "periods": [entry.period for entry in entries],
+        "labels": [label for label, _ in labels],
+        "labelled": [at for _, at in labels],
         "guard": guard.kind if guard else None,
         "guarded": guard.key.encode() if guard else b"",
         "expected": guard.version if guard else 0,
         "guarding": state.guarding,
     }
-    return bool(connection.execute(_ENTER, rows).scalar())
 
 
-def _forget(connection: Connection, period: str) -> int:
-    return connection.execute(_FORGET, {"period": period, "rows": _FORGET_ROWS}).rowcount
-
-
-def _holds(connection: Connection, guard: Guard) -> bool:
-    """Whether the guard's record has its version, and will have it until we commit."""
-    names = {"guard": guard.kind, "guarded": guard.key.encode()}
-    return (connection.execute(_HELD, names).scalar() or 0) == guard.version
+def _execute(
+    connection: TimedConnection, query: LiteralString, values: Mapping[str, Any]
+) -> psycopg.Cursor[Any]:
+    return connection.execute(query, values, prepare=True)
 
 
 def _named(names: Iterable[Name]) -> dict[str, Any]:

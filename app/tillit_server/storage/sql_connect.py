@@ -147,7 +147,7 @@ def speaking_of_storage() -> Iterator[None]:
     """Turn the database's errors into `StorageUnavailable`; defects of ours stay what they are."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, psycopg.Error) as error:
         reason = _reason(error)
         if reason is None:
             raise
@@ -164,13 +164,14 @@ def driver(connection: Connection) -> TimedConnection:
     return cast("TimedConnection", connection.connection.dbapi_connection)
 
 
-def _reason(error: SQLAlchemyError) -> str | None:
-    if not isinstance(error, DBAPIError):
+def _reason(error: SQLAlchemyError | psycopg.Error) -> str | None:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg.Error):
         return "no connection to the database"
     for kind, reason in _REASONS.items():
-        if isinstance(error.orig, kind):
+        if isinstance(cause, kind):
             return reason
-    return None if isinstance(error.orig, _DEFECTS) else "the database cannot be reached"
+    return None if isinstance(cause, _DEFECTS) else "the database cannot be reached"
 
 
 def _refuse_stale(connection: Any, _record: object, _proxy: object) -> None:

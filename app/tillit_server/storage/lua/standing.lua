@@ -1,12 +1,17 @@
 -- What every script begins with: is this the server, and the history of data, that our epoch was agreed on?
--- KEYS[1] the epoch. ARGV: 1 its number, 2 our clock, 3 the latest time of this server that we have heard,
--- 4 how far our clock may be from this server's ('' not judged). All of it is one act with what follows.
+-- KEYS[1] the epoch. ARGV[1] is words, because each argument of its own costs both ends: 1 the epoch's number
+-- ('-' any), 2 our clock, 3 the latest time of this server that we have heard, 4 how far our clock may be from
+-- this server's ('-' not judged), then what the script takes. All of it is one act with what follows.
 local KEEP = 300 -- seconds that a spent id or dead ticket outlives its time (TTLs only clear away)
 local LAG = 10 -- a replica that has said nothing for so long is gone
 local BACK = 60 -- a clock that goes back so far may have dropped keys before
 local LONGEST = 315360000000 -- milliseconds; more than any TTL that makes sense
 
-local now, tolerance = tonumber(ARGV[2]), tonumber(ARGV[4])
+local words = {}
+for word in ARGV[1]:gmatch('%S+') do
+  words[#words + 1] = word
+end
+local now, tolerance = tonumber(words[2]), tonumber(words[4])
 local clock = redis.call('TIME')
 local time = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local link = redis.call('INFO', 'replication')
@@ -39,11 +44,11 @@ local function judged()
     return 'restarted'
   elseif epoch.history ~= history then
     return 'history'
-  elseif epoch.time < tonumber(ARGV[3]) - 0.001 then
+  elseif epoch.time < tonumber(words[3]) - 0.001 then
     return 'rolled back'
   elseif time < epoch.time - BACK then
     return 'clock back'
-  elseif ARGV[1] ~= '' and epoch.number ~= ARGV[1] then
+  elseif words[1] ~= '-' and epoch.number ~= words[1] then
     return 'number'
   end
   -- Memory may be full: what must be written then fails by itself.
@@ -68,15 +73,15 @@ local function judged()
   return 'sound'
 end
 
-local function answer(status, first, second)
-  return {
+-- One text again: the status, the latest time, whether there is a replica, the lead, then the script's own.
+local function answer(status, ...)
+  return table.concat({
     status,
     string.format('%.6f', epoch.time),
     epoch.replicated and '1' or '0',
     string.format('%.6f', epoch.lead),
-    first or '',
-    second or '',
-  }
+    ...,
+  }, '|')
 end
 
 local function lifetime(instant)
