@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv browser hsm demo test test-hsm test-cluster test-cluster-long test-long fuzz serve bench lint format docs clean
+.PHONY: help venv browser hsm programs demo test test-hsm test-cluster test-cluster-long test-long fuzz serve bench lint format docs clean
 
 ##@ Start here
 demo: $(READY) ## set up, run the main job once on loopback, explain what happened
@@ -41,12 +41,10 @@ test-long: $(READY) ## the full counts, recorded in docs/evidence/
 test-hsm: $(READY) ## the tests with a security module; without SoftHSM2 (make hsm) they fail
 	@REQUIRE_SOFTHSM=1 $(BIN)/python -m pytest -q -m "hsm and not long"
 
-test-cluster: $(READY) ## the tests with many hosts, in network namespaces; no root where the kernel allows that
-	@tests/cluster/get_programs.sh
+test-cluster: programs ## the tests with many hosts, in network namespaces; no root where the kernel allows that
 	@tests/cluster/in_namespaces.sh $(BIN)/python -m pytest -q -m "cluster and not long" tests/cluster
 
-test-cluster-long: $(READY) ## their full counts, recorded in docs/evidence/
-	@tests/cluster/get_programs.sh
+test-cluster-long: programs ## their full counts, recorded in docs/evidence/
 	@tests/cluster/in_namespaces.sh $(BIN)/python -m pytest -q -m "cluster and long" tests/cluster
 
 fuzz: $(READY) ## ten minutes of coverage-guided fuzzing, counted in docs/evidence/
@@ -58,6 +56,9 @@ venv: $(READY) ## the set-up alone
 
 browser: ## Debian's Chromium, which the browser tests need
 	@tests/browser/get_chromium.sh
+
+programs: $(READY) ## Debian's nginx and libfaketime, which tests of the deployment and with many hosts need
+	@tests/cluster/get_programs.sh
 
 hsm: ## Debian's SoftHSM2, which the tests with a security module need
 	@tests/support/get_softhsm.sh

@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
 # What some tests of the test bed want beside Python's wheels: Debian's nginx and libfaketime, unless they are here.
 # Their packages are unpacked in .cache/cluster of this project, and nothing else is touched, nor started.
+# And the wheels that the operator's page installs from, since no index can be reached from within.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 here="$PWD/.cache/cluster"
+
+if [ pyproject.toml -nt "$here/wheels" ]; then
+  rm -rf "$here/wheels"
+  .venv/bin/pip wheel --quiet --disable-pip-version-check --wheel-dir "$here/wheels" ".[server]" "hatchling>=1.25"
+fi
 
 wanted=()
 [ -x /usr/sbin/nginx ] || [ -x "$here/usr/sbin/nginx" ] || wanted+=(nginx)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.pages import DOCS, ROOT, read
+from support.programs import nginx
 from support.tls import make_certificate
 from tillit_server.cli.commands import tillit
 from tillit_server.config import Settings
@@ -127,7 +128,6 @@ def test_x4_x5_the_proxy_lets_nothing_through_that_the_service_would_not_take():
     assert "request_uri" not in "".join(said["log_format"])
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx here")
 def test_nginx_understands_its_file(tmp_path: Path):
     """`nginx -t` accepts the file, with a certificate made for the occasion."""
     pem = str(make_certificate(tmp_path))
@@ -135,5 +135,5 @@ def test_nginx_understands_its_file(tmp_path: Path):
     text = text.replace("/etc/nginx/tls/tillit.key", pem).replace("/etc/nginx/tls/tillit.crt", pem)
     file = tmp_path / "nginx.conf"
     file.write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{text}\n}}\n", encoding="utf-8")
-    done = subprocess.run(["nginx", "-t", "-c", str(file)], capture_output=True, text=True, check=False)
+    done = subprocess.run([nginx(), "-t", "-c", str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

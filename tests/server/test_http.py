@@ -1,22 +1,19 @@
 """HTTP as octets: what two servers could read differently, what is too large, and what forwarders claim (X5)."""
 
 import json
-from collections.abc import Sequence
 
 import pytest
 
 from support.backstage import eventually
 from support.ehr import Answer, Ehr
-from support.octets import answers_to, refused, request_of
+from support.octets import AMBIGUOUS, FORWARDED, FRAMED, Lines, answers_to, refused, request_of
 from support.service import PHR, Service, http
 from support.wire import FORM, exchange
 from tillit.protocol.gate import read_jws
 
 METADATA = "/.well-known/openid-configuration"
 SMUGGLED = b"GET /.well-known/openid-configuration HTTP/1.1\r\nHost: a\r\n\r\n"
-Lines = Sequence[tuple[str, str]]
-BODY = b"5\r\na=b&c\r\n0\r\n\r\n"
-N = str(len(BODY))
+N = str(len(FRAMED))
 
 # One end, told in a way that a form has no need of: refused, and what follows is a request of its own.
 CHUNKED: dict[str, Lines] = {
@@ -27,26 +24,13 @@ CHUNKED: dict[str, Lines] = {
     "chunked with a tab": [("Transfer-Encoding", "\tchunked")],
     "chunked with an underscore": [("Transfer_Encoding", "chunked"), ("Content-Length", N)],
 }
-# Two readings, or none: refused, and nothing that follows is answered.
-AMBIGUOUS: dict[str, Lines] = {
-    "length, then chunked": [("Content-Length", N), ("Transfer-Encoding", "chunked")],
-    "chunked, then length": [("Transfer-Encoding", "chunked"), ("Content-Length", N)],
-    "xchunked": [("Transfer-Encoding", "xchunked")],
-    "identity": [("Transfer-Encoding", "identity"), ("Content-Length", N)],
-    "two lengths": [("Content-Length", N), ("Content-Length", "4")],
-    "a list of lengths": [("Content-Length", f"{N}, 4")],
-    "a length with a sign": [("Content-Length", f"+{N}")],
-    "a length below zero": [("Content-Length", "-1")],
-    "a length in hexadecimal": [("Content-Length", hex(len(BODY)))],
-    "a length of 30 digits": [("Content-Length", "1" * 30)],
-}
 
 
 def framed(headers: Lines) -> bytes:
     """A body under these headers, and another request after it."""
     lines = [("Host", "a"), ("Content-Type", FORM), *headers]
     head = "POST /connect/token HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines)
-    return head.encode("ascii") + b"\r\n" + BODY + SMUGGLED
+    return head.encode("ascii") + b"\r\n" + FRAMED + SMUGGLED
 
 
 @pytest.mark.parametrize("name", CHUNKED)
@@ -137,27 +121,6 @@ def test_x5_bare_line_feeds_change_nothing(service: Service, ehr: Ehr):
     assert answer.status == 200
     octets = request_of(ehr, end="\n") + SMUGGLED.replace(b"\r\n", b"\n")
     assert answers_to(service, octets)[0] == [200]  # it asked for the connection to be closed
-
-
-FORWARDED: dict[str, Lines] = {
-    "X-Forwarded-Host": [("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Port", "666")],
-    "X-Forwarded-Proto": [("X-Forwarded-Proto", "https"), ("X-Forwarded-Scheme", "https")],
-    "X-Forwarded-For": [("X-Forwarded-For", "203.0.113.9"), ("X-Real-IP", "203.0.113.9")],
-    "X-Forwarded-Prefix": [("X-Forwarded-Prefix", "/evil"), ("X-Script-Name", "/evil")],
-    "Forwarded": [("Forwarded", "for=203.0.113.9;host=evil.example;proto=https")],
-    "underscores": [
-        ("X_Forwarded_Host", "evil.example"),
-        ("Content_Length", "3"),
-        ("Content_Type", "text/plain"),
-    ],
-    "rewritten": [("X-Original-URL", "/explain"), ("X-Rewrite-URL", "/explain")],
-    "another method": [
-        ("X-HTTP-Method-Override", "GET"),
-        ("X-HTTP-Method", "PUT"),
-        ("X-Method-Override", "GET"),
-    ],
-    "a CGI variable": [("Request-Method", "GET"), ("Path-Info", "/explain"), ("Proxy", "evil.example:80")],
-}
 
 
 @pytest.mark.parametrize("name", FORWARDED)

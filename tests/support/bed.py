@@ -36,7 +36,8 @@ class ServiceHost(Service):
 
     def __init__(self, host: Host, home: Path, *, storage_url: str, shared_url: str, **settings: Any) -> None:
         """Writes the settings file; `settings` stand beside those that a host of the bed needs anyway."""
-        super().__init__(home / "data", workers=WORKERS, patience=None)
+        # The process that commands are forked from is on no host.
+        super().__init__(home / "data", workers=WORKERS, patience=None, installed=True)
         self.host = host
         self.home = home
         self.address, self.port = host.address, SERVICE_PORT

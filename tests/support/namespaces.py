@@ -95,15 +95,22 @@ class Host:
 
 
 def build(*names: str) -> dict[str, Host]:
-    """A switch, this process beside it as 10.77.0.1, and the hosts, which know each other by name."""
-    ip("netns", "add", SWITCH)
-    ip("-n", SWITCH, "link", "add", "bridge", "type", "bridge")
-    ip("-n", SWITCH, "link", "set", "dev", "bridge", "up")
-    _plug_in(None)
+    """The hosts on one switch, which know each other by name; this process stands beside it as 10.77.0.1."""
+    lay_switch()
     hosts = {name: Host(name, number) for number, name in enumerate(names, 10)}
     with Path("/etc/hosts").open("a", encoding="ascii") as known:
         known.writelines(f"{host.address} {host.name}\n" for host in hosts.values())
     return hosts
+
+
+def lay_switch() -> None:
+    """The switch that all cables end in, unless it is there."""
+    if SWITCH in ip("netns", "list").split():
+        return
+    ip("netns", "add", SWITCH)
+    ip("-n", SWITCH, "link", "add", "bridge", "type", "bridge")
+    ip("-n", SWITCH, "link", "set", "dev", "bridge", "up")
+    _plug_in(None)
 
 
 def ip(*words: str) -> str:

@@ -15,6 +15,42 @@ HUNG_UP = {errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN}
 BEGINS_ANSWER = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 
 Lines = Sequence[tuple[str, str]]
+FRAMED = b"5\r\na=b&c\r\n0\r\n\r\n"
+_N = str(len(FRAMED))
+
+# Two readings of where the body above ends, or none: refused, and nothing that follows is answered.
+AMBIGUOUS: dict[str, Lines] = {
+    "length, then chunked": [("Content-Length", _N), ("Transfer-Encoding", "chunked")],
+    "chunked, then length": [("Transfer-Encoding", "chunked"), ("Content-Length", _N)],
+    "xchunked": [("Transfer-Encoding", "xchunked")],
+    "identity": [("Transfer-Encoding", "identity"), ("Content-Length", _N)],
+    "two lengths": [("Content-Length", _N), ("Content-Length", "4")],
+    "a list of lengths": [("Content-Length", f"{_N}, 4")],
+    "a length with a sign": [("Content-Length", f"+{_N}")],
+    "a length below zero": [("Content-Length", "-1")],
+    "a length in hexadecimal": [("Content-Length", hex(len(FRAMED)))],
+    "a length of 30 digits": [("Content-Length", "1" * 30)],
+}
+
+FORWARDED: dict[str, Lines] = {
+    "X-Forwarded-Host": [("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Port", "666")],
+    "X-Forwarded-Proto": [("X-Forwarded-Proto", "https"), ("X-Forwarded-Scheme", "https")],
+    "X-Forwarded-For": [("X-Forwarded-For", "203.0.113.9"), ("X-Real-IP", "203.0.113.9")],
+    "X-Forwarded-Prefix": [("X-Forwarded-Prefix", "/evil"), ("X-Script-Name", "/evil")],
+    "Forwarded": [("Forwarded", "for=203.0.113.9;host=evil.example;proto=https")],
+    "underscores": [
+        ("X_Forwarded_Host", "evil.example"),
+        ("Content_Length", "3"),
+        ("Content_Type", "text/plain"),
+    ],
+    "rewritten": [("X-Original-URL", "/explain"), ("X-Rewrite-URL", "/explain")],
+    "another method": [
+        ("X-HTTP-Method-Override", "GET"),
+        ("X-HTTP-Method", "PUT"),
+        ("X-Method-Override", "GET"),
+    ],
+    "a CGI variable": [("Request-Method", "GET"), ("Path-Info", "/explain"), ("Proxy", "evil.example:80")],
+}
 
 
 def form_of(ehr: Ehr, **fields: str) -> bytes:
