@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
     Ticket,
 )
+from tillit_server.storage.redis import TOLERANCE
 from tillit_server.storage.redis_fence import AHEAD, KEY, KIND, LAYOUT
 from tillit_server.storage.spending import FenceRaised
 
@@ -105,6 +107,22 @@ def go_back_in_time(server: RedisServer) -> str:
 def be_an_hour_ahead_before(server: RedisServer) -> str:
     server.client.hincrbyfloat(EPOCH, "time", 3600)
     return "clock back"
+
+
+def test_d9_a_fence_stands_no_further_ahead_than_the_clocks_did(
+    server: RedisServer, lasting: Any, tmp_path: Path
+) -> None:
+    """A server that still has the epoch knows how far ahead any clock was; for another, as far as one may be."""
+    place = Halves(server.url, tmp_path)
+    worker = open_spending(place, lasting.records, clock=time.time, checked_clock=True)
+    for loss, least, most in ((restart_with_what_was_saved, 0, 2), (flush, TOLERANCE, TOLERANCE + 2)):
+        worker.ping()
+        before = time.time()
+        loss(server)
+        worker.ping()
+        fence = lasting.records.get(KIND, KEY).value["fence"]
+        assert before + least < fence < time.time() + most
+    worker.close()
 
 
 LOSSES = [

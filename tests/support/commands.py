@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_native_id
 from typing import Any
 
 TILLIT = str(Path(sys.executable).with_name("tillit"))
@@ -103,6 +103,7 @@ class Command(subprocess.Popen):
             "env": dict(os.environ if env is None else env),
             "umask": umask,
             "new_session": start_new_session,
+            "network": f"/proc/{os.getpid()}/task/{get_native_id()}/ns/net",
         }
         streams = [
             ours if theirs == -1 else theirs for ours, theirs in enumerate((child_in, child_out, child_err))

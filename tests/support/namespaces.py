@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -71,16 +71,19 @@ class Host:
         with self._wire.stdout as said:
             assert said.readline() == b"carrying\n"
 
-    def ignore(self, other: "Host") -> None:
-        """From now on nothing that it sends to `other` arrives, and nobody is told."""
-        nobody = "02:00:00:00:00:00"
-        options = ("lladdr", nobody, "nud", "permanent", "dev", "eth0")
-        ip("-n", self.name, "neighbour", "replace", other.address, *options)
+    def ignore(self, *others: "Host") -> None:
+        """Nothing arrives that it sends to the others, or they to it, and nobody is told."""
+        options = ("lladdr", "02:00:00:00:00:00", "nud", "permanent", "dev", "eth0")
+        for one, other in self._pairs(others):
+            ip("-n", one.name, "neighbour", "replace", other.address, *options)
 
-    def heed(self, other: "Host") -> None:
+    def heed(self, *others: "Host") -> None:
         """The end of `ignore`."""
-        with suppress(subprocess.CalledProcessError):
-            ip("-n", self.name, "neighbour", "delete", other.address, "dev", "eth0")
+        for one, other in self._pairs(others):
+            ip("-n", one.name, "neighbour", "delete", other.address, "dev", "eth0")
+
+    def _pairs(self, others: "Iterable[Host]") -> "list[tuple[Host, Host]]":
+        return [pair for other in others for pair in ((self, other), (other, self))]
 
     def kill(self) -> None:
         """The host is gone, with all that ran on it, as when its power fails."""

@@ -13,7 +13,7 @@ from support.intakes import ASSERTION, PROOF, proper_refusal
 from support.redeeming import client, code_form, good, lay, redeem, refresh_form
 from support.service import Service
 from support.wire import Race
-from tillit_server.issuer.families import FAMILY
+from tillit_server.issuer.families import FAMILY, read_family
 
 Requests = list[tuple[bytes, str]]
 Round = Callable[[SwiftEhr, int], Requests]
@@ -99,8 +99,9 @@ def same_code(field: Field, rounds: Iterable[int]) -> Counter[str]:
             answers = race.run([(urlencode(form()).encode(), ehr.proof()) for _ in range(field.runners)])
             counts[winners(sum(answer.status == 200 for answer in answers))] += 1
             counts.update(refusals(answers, "invalid_grant"))
-            family = behind.services.store.records.get(FAMILY, laid.authorized.family)
-            counts["ended" if family is not None and family.value["revoked"] else "alive"] += 1
+            found = behind.services.store.records.get(FAMILY, laid.authorized.family)
+            family = read_family(found)
+            counts["ended" if found is not None and (family is None or family.revoked) else "alive"] += 1
     counts["in the audit"] = len(behind.entries("issuer.code.reused", client_id=ehr.client_id))
     return counts
 

@@ -4,6 +4,7 @@
 and ends with whoever started it.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 LARGEST = 1 << 18
+_NETWORK = 0x40000000  # CLONE_NEWNET of <sched.h>
 PROGRAMS = (
     *("tillit_server.cli.commands", "tillit_server.serving", "tillit_server.storage.sql"),
     *("tillit_server.storage.redis", "tillit_server.storage.sql_migrate", "tillit.client.token_request"),
@@ -58,6 +60,7 @@ def _become(job: dict, descriptors: list[int], channel: socket.socket) -> None:
     """Be as a process that was just started."""
     if job["new_session"]:
         os.setsid()
+    _enter(job["network"])
     if job["umask"] >= 0:
         os.umask(job["umask"])
     os.chdir(job["cwd"])
@@ -71,6 +74,14 @@ def _become(job: dict, descriptors: list[int], channel: socket.socket) -> None:
     sys.argv = job["argv"]
     channel.send(str(os.getpid()).encode())
     channel.close()
+
+
+def _enter(network: str) -> None:
+    """Be in the network namespace of whoever asked, if it is another; see `support.namespaces`."""
+    if Path(network).readlink() != Path("/proc/self/ns/net").readlink():
+        with Path(network).open("rb") as namespace:
+            failed = ctypes.CDLL(None).setns(namespace.fileno(), _NETWORK)
+        assert not failed, network
 
 
 def _name_streams() -> None:

@@ -200,7 +200,7 @@ class Fence:
         self, record: Record | None, survey: Survey, number: int, reason: str, begun: float
     ) -> Epoch | None:
         """Write the record, tell the server, and make sure that nobody was faster; None to look again."""
-        lead = self._furthest(survey)
+        lead = self._furthest(survey, int(record.value["number"]) if record else 0)
         if self._fresh and record is None and survey.number == 0:
             fence = 0.0
         else:
@@ -220,7 +220,7 @@ class Fence:
         if since is not None:
             fence = max(previous, fence - max(0.0, begun - since))
         # An installation that was slow must not follow another, whose fence is later: so look once more.
-        if self._server.begin(number, fence, lead) != "sound":
+        if self._server.begin(number, fence, self._own_lead(survey)) != "sound":
             return None
         written = self._records.get(KIND, KEY)
         if written is None or written.value["number"] != number:
@@ -229,10 +229,12 @@ class Fence:
         _log.critical("replay fence %d raised (%s): what was made before is refused", number, reason)
         return Epoch(number, written.version)
 
-    def _furthest(self, survey: Survey) -> float:
-        """How far any clock of ours may be ahead of the server's."""
-        if self._tolerance is None:
-            return 0.0
-        if self._lead is None:
+    def _furthest(self, survey: Survey, number: int) -> float:
+        """How far any clock of ours was ahead in the last epoch; a server that still has it knows."""
+        if self._tolerance is not None and (self._lead is None or survey.number != number):
             return self._tolerance
-        return max(self._lead, survey.lead, self._clock() - survey.time)
+        return max(self._lead or 0.0, survey.lead, self._own_lead(survey))
+
+    def _own_lead(self, survey: Survey) -> float:
+        """How far this clock is ahead. Who is further ahead says so in the new epoch, as in any."""
+        return 0.0 if self._tolerance is None else max(0.0, self._clock() - survey.time)

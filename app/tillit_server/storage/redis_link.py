@@ -177,6 +177,8 @@ class Link:
             if not waits:
                 acknowledged, _ = _send(connection, [("WAIT", 1, _ACKNOWLEDGING)])
             if not acknowledged:
+                # This may be the wrong side of a split; Sentinel knows.
+                connection.disconnect()
                 raise StorageUnavailable("no replica of the Redis server acknowledged in time")
         return reply
 

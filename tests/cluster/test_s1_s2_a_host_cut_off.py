@@ -1,0 +1,97 @@
+"""S1, S2 (figure G9): a host that reaches a store no more, or late, says so in time; the others go on."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+
+from support.bed import Bed, BedEhr, ServiceHost, issues, loads, seconds_until
+from support.service import http
+
+PUBLISHED = ("/.well-known/openid-configuration", "/.well-known/openid-configuration/jwks")
+IN_TIME = 1.0
+"""Seconds, of most answers. A busy test machine gets more for the others."""
+BUSY = 4.0
+CLIENTS = 16
+
+
+def timed(ehr: BedEhr, assertions: Sequence[tuple[dict[str, str], str]]) -> list[tuple[int, float]]:
+    """Status and seconds of each request, one after the other."""
+    found = []
+    for form, proof in assertions:
+        begun = time.monotonic()
+        status = ehr.send(form, proof).status
+        found.append((status, time.monotonic() - begun))
+    return found
+
+
+def assert_in_time(seconds: list[float]) -> None:
+    assert sorted(seconds)[len(seconds) // 2] <= IN_TIME, seconds
+    assert max(seconds) <= BUSY, seconds
+
+
+def published(service: ServiceHost) -> list[int]:
+    return [http("GET", service.origin + path, timeout=BUSY)[0] for path in PUBLISHED]
+
+
+@pytest.mark.parametrize("lost", ["redis", "postgres", "both"])
+def test_s1_s2_a_host_cut_off_from_a_store_says_so(lost: str, bed: Bed, ehrs: list[BedEhr]):
+    """Without a sign of the cut, 503 in time on one host, keys and metadata as ever, tokens on the other; then well by itself."""
+    away, here = ehrs
+    host = bed.host_of(bed.services[0])
+    names = {"postgres": ["postgres"], "redis": [name for name in bed.hosts if name[0] in "rs"]}
+    names["both"] = names["postgres"] + names["redis"]
+    stores = [bed.hosts[name] for name in names[lost]]
+    requests = [away.request() for _ in range(7)]
+    host.ignore(*stores)
+    try:
+        answers = timed(away, requests)
+        documents = published(bed.services[0])
+        others = [here.ask().status for _ in range(5)]
+    finally:
+        host.heed(*stores)
+    recovery = seconds_until(lambda: issues(away))
+
+    assert {status for status, _ in answers} == {503}
+    assert_in_time([seconds for _, seconds in answers])
+    assert documents == [200, 200]
+    assert others == [200] * 5
+    print(f"cut off from {lost}: well again {recovery:.1f} s after")  # noqa: T201
+    assert recovery < 15
+
+
+def percentile_of_keys(service: ServiceHost, *, times: int = 200) -> float:
+    """The 99th percentile of the seconds that the key set takes."""
+    found = []
+    for _ in range(times):
+        begun = time.monotonic()
+        assert http("GET", service.origin + PUBLISHED[1])[0] == 200
+        found.append(time.monotonic() - begun)
+    return sorted(found)[int(0.99 * times)]
+
+
+@pytest.mark.parametrize("milliseconds", [150, 300])
+def test_s2_a_slow_redis_starves_nobody(milliseconds: int, bed: Bed, ehrs: list[BedEhr]):
+    """Every frame to Redis and back takes longer: tokens come or 503 does, each once, and the keys as fast as before."""
+    slow = bed.host_of(bed.master())
+    with loads(ehrs[:1], clients=CLIENTS) as (ledger,):
+        before = percentile_of_keys(bed.services[0])
+        slow.slow(milliseconds / 1000)
+        begun = time.monotonic()
+        try:
+            after = min(percentile_of_keys(bed.services[0]) for _ in range(2))
+        finally:
+            slow.mend()
+    told = ledger.since(begun)
+    bed.heal()
+    assert bed.well(ehrs)
+
+    assert after <= max(2 * before, 0.02), (before, after)
+    assert told
+    counts = Counter(one.status for one in told)
+    assert set(counts) <= {200, 503}, counts
+    forms = [one.form for one in told if one.status == 200][-20:]
+    again = {ehr.send(form, ehr.proof()).status for form in forms for ehr in ehrs}
+    assert again <= {401}
+    assert len(ledger.tokens) == ledger.counts[200]
