@@ -31,6 +31,7 @@ format: $(READY) ## let ruff put the source in order
 docs: $(READY) ## render the pages that are made from the code
 	$(BIN)/python -m tillit.attestation.rules_page > docs/rules.md
 	$(BIN)/python tests/support/pages.py
+	PYTHONPATH=tests $(BIN)/python -m support.evidence_page
 
 bench: $(READY) ## tokens per second, and the ratio to the crypto floor
 	$(BIN)/python -m benchmarks

@@ -13,13 +13,13 @@ from support.storms import STORMS, Field, due
 from support.two_hosts import SERVERS, SQLITE, TwoHosts
 
 WHERE = "2 hosts of 2 workers"
-SOAK, SOAK_LONG = 600, setting("SOAK_REQUESTS", 1_000_000)
+SOAK, SOAK_LONG = 500, setting("SOAK_REQUESTS", 1_000_000)
 GROWTH_MIB, FILES = 10.0, 4
-ROUNDS, ROUNDS_LONG, RUNNERS = 4, setting("RACE_ROUNDS", 10_000), 64
+ROUNDS, ROUNDS_LONG, RUNNERS = 3, setting("RACE_ROUNDS", 10_000), 64
 KILLS_LONG = setting("KILLS", 500)
 KILLS = {
-    SQLITE: ("one worker", "all workers", "one host"),
-    SERVERS: ("one host", "Redis", "PostgreSQL", "workers, Redis and PostgreSQL"),
+    SQLITE: ("one worker", "all workers"),
+    SERVERS: ("one worker", "Redis", "PostgreSQL", "workers, Redis and PostgreSQL"),
 }
 
 

@@ -195,7 +195,8 @@ class Sender:
             lane.open()
             return BROKEN
         if status != request.due:
-            return f"{status} for {request.due}: {body[:200]!r}"
+            # Without the error's id, of which each has its own.
+            return f"{status} for {request.due}: {body[:60]!r}"
         if status != 200:
             return "hostile" if b'"error"' in body else f"no error in {body[:200]!r}"
         self._used = request

@@ -70,7 +70,8 @@ def single_use(intake: str, make: Round, field: Field, rounds: Iterable[int]) ->
             counts[winners(sum(answer.status == 200 for answer in answers))] += 1
             for answer in answers:
                 if answer.status != 200:
-                    counts[proper_refusal(intake, answer) or "refused"] += 1
+                    fault = proper_refusal(intake, answer)
+                    counts[f"{answer.status} {answer.error}" if fault else "refused"] += 1
     counts["in the audit"] = len(field.behind.entries("issuer.token.issued", client_id=ehr.client_id))
     return counts
 

@@ -11,7 +11,9 @@ import orjson
 from support.backstage import Backstage
 from support.postgres import Postgres
 from support.redis_server import RedisServer, redis_server
-from support.service import Service, run_cli
+from support.service import Service
+from tillit_server.audit.chain import chain_secret, verify
+from tillit_server.audit.checkpoints import known_heads
 from tillit_server.storage.redis_fence import AHEAD
 
 SQLITE, SERVERS = "SQLite", "Redis + PostgreSQL"
@@ -26,7 +28,6 @@ class TwoHosts:
     store: str
     hosts: tuple[Service, Service]
     backstage: Backstage
-    settings: Path
     redis: RedisServer | None = None
     postgres: Postgres | None = None
     offset: float = 0.0
@@ -78,8 +79,11 @@ class TwoHosts:
 
     def audit_is_intact(self) -> bool:
         """Whether every chain is whole, against the checkpoint of the first host."""
-        options = ("--config", str(self.settings), "--data", str(self.hosts[0].data))
-        return run_cli("audit", "verify", *options).stdout.startswith("intact")
+        installation = self.backstage.installation
+        last = installation.checkpoints.last()
+        heads = known_heads([last] if last else [])
+        journal = self.backstage.services.store.journal
+        return verify(journal, chain_secret(installation.audit_secret), known=heads).intact
 
 
 @contextmanager
@@ -113,7 +117,7 @@ def two_hosts(home: Path, store: str, *, workers: int = WORKERS) -> Iterator[Two
         stack.enter_context(second)
         backstage = Backstage(first, home / "first.toml")
         stack.callback(backstage.close)
-        found = TwoHosts(store, (first, second), backstage, home / "first.toml", redis, postgres)
+        found = TwoHosts(store, (first, second), backstage, redis, postgres)
         if redis:
             found.pass_the_fence()
         yield found
