@@ -145,3 +145,26 @@ def test_a_command_loads_what_it_needs(arguments: tuple[str, ...], unneeded: set
     )
 
     assert not unneeded & set(done.stdout.splitlines()[-1].split())
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from tillit_server.config import load_settings
+from tillit_server.serving import service
+with service.closing(service.build(load_settings(flags={{"dev": True, "data": Path({data!r})}}))) as worker:
+    service.public_app(worker)
+    print(*sys.modules)
+"""
+
+
+def test_a_worker_loads_an_http_client_when_it_needs_one(tmp_path: Path):
+    """One that only gives tokens, from the embedded store, has no memory to spare for anything else."""
+    code = WORKER.format(data=str(tmp_path / "data"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+
+    assert "flask" in loaded
+    assert loaded.isdisjoint(SERVERS | {"httpx", "httpcore", "requests", "joserfc", "rich", "opentelemetry"})
