@@ -129,6 +129,9 @@ class Link:
         try:
             if connection.is_connected and (not self._pool.owns_connection(connection) or _stale(connection)):
                 connection.disconnect()
+            if not connection.is_connected:
+                # Sending alone would connect too, but without asking the Sentinels where.
+                connection.connect()
             answer = use(connection)
         except ResponseError as error:
             raise StorageUnavailable(f"the Redis server refused: {_named(error)}") from error
