@@ -3,29 +3,32 @@
 A server's library is loaded when the settings name the server, and not before.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from tillit_server.audit.restores import KIND as RESTORED
 from tillit_server.audit.slots import SlotLease
 from tillit_server.config import Settings
-from tillit_server.storage.ports import Linker, StorageRefused, StorageUnavailable, Store
+from tillit_server.storage.copying import Walk, embedded_rows
+from tillit_server.storage.fenced import fenced
+from tillit_server.storage.ports import Linker, Records, StorageRefused, StorageUnavailable, Store
 from tillit_server.storage.ring import OpenRecords, RingStore
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.shared import EmbeddedSpending, SharedStore
 from tillit_server.storage.spending import Spending
 from tillit_server.storage.sqlite import SqliteStore
+from tillit_server.storage.sqlite_file import DATABASE
+from tillit_server.storage.switching import MOVED, finish, give_up, noted, require_nothing_half_done
 
 if TYPE_CHECKING:
     from tillit_server.storage.sql import SqlStore
     from tillit_server.storage.sql_connect import Database
 
-DATABASE = "tillit.sqlite"
-MOVED = "moved"
-"""Lies in a data directory whose records and audit have been moved to a server."""
-
+_log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 OnCommit = Callable[[float], None]
 
@@ -75,13 +78,26 @@ def open_backend(
             f"Set storage_url; or remove {mark} to go back to what was here when they were moved",
         )
     slot = closing.enter_context(SlotLease(settings.data / "slots")).slot
+    # Whoever restores looks at the slots after it has begun; so whoever has a slot looks for it then.
+    require_nothing_half_done(settings.data)
+    if finish(settings.data):
+        _log.warning("a restore that was interrupted has been finished: the restored store is in place")
     embedded = partial(place, on_commit=on_commit)
 
     def open_store(*, sealer: Sealer, linker: Linker, key_hash_secret: bytes, fresh: bool) -> Store:
         del fresh  # what was spent and what lasts are in one file
-        return embedded(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret)
+        store = embedded(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret)
+        return _behind_its_fence(store, store.records, clock)
 
     return Backend(slot, open_store, embedded)
+
+
+def _behind_its_fence(store: Store, records: Records, clock: Clock) -> Store:
+    try:
+        return fenced(store, records, clock)
+    except BaseException:
+        store.close()
+        raise
 
 
 @contextmanager
@@ -89,6 +105,34 @@ def opened_ring(settings: Settings, clock: Clock) -> Iterator[RingStore]:
     """The rings of an installation, for who needs nothing else. Raises as ``open_backend``."""
     with ExitStack() as closing:
         yield closing.enter_context(RingStore(open_backend(settings, clock, closing).open_records))
+
+
+@contextmanager
+def opened_rows(settings: Settings) -> Iterator[Walk]:
+    """All that lasts, row by row and at one moment, for a copy. Raises ``StorageUnavailable``."""
+    if settings.storage_url:
+        from tillit_server.storage.sql_copying import server_rows
+
+        with server_rows(settings.storage_url) as walk:
+            yield walk
+    else:
+        with embedded_rows(settings.data / DATABASE) as walk:
+            yield walk
+
+
+def fill_server(walk: Walk, url: str, *, aside: str) -> None:
+    """Write rows to a server in one transaction; raises as ``sql_copying.write_server``."""
+    from tillit_server.storage.sql_copying import write_server
+
+    write_server(walk, url, aside=aside)
+
+
+def require_server(settings: Settings, url: str) -> None:
+    """Raise ``StorageRefused`` unless this release may use the server, ``StorageUnavailable``."""
+    from tillit_server.storage.sql_schema import require_schema
+
+    with opened_database(settings, url) as database:
+        require_schema(database)
 
 
 @contextmanager
@@ -142,8 +186,9 @@ def _spending(settings: Settings, clock: Clock, place: "partial[SqliteStore]") -
     def embedded(
         *, sealer: Sealer, linker: Linker, key_hash_secret: bytes, lasting: "SqlStore", fresh: bool
     ) -> Spending:
-        del lasting, fresh  # a file is lost with its records or not at all
-        return EmbeddedSpending(place(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret))
+        del fresh  # the fence tells
+        store = place(sealer=sealer, linker=linker, key_hash_secret=key_hash_secret)
+        return EmbeddedSpending(_behind_its_fence(store, lasting.records, clock))
 
     return embedded
 
@@ -159,11 +204,16 @@ def _on_postgresql(
 ) -> Backend:
     from tillit_server.storage.sql import SqlStore
     from tillit_server.storage.sql_schema import require_durable, require_schema
+    from tillit_server.storage.sql_shapes import has_record
     from tillit_server.storage.sql_writer import Writer
 
     require_schema(database)
     if not settings.dev:
         require_durable(database)
+    if (restored := noted(settings.data)) is not None:
+        if not (restored and has_record(database, RESTORED, restored)):
+            require_nothing_half_done(settings.data)
+        give_up(settings.data)
     writer = Writer(database)
     closing.callback(writer.close)
     open_lasting = partial(SqlStore, database, writer, clock=clock, on_commit=on_commit)

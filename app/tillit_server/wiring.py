@@ -1,6 +1,7 @@
 """The composition root: from settings to everything built."""
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,13 +18,14 @@ from tillit_server.audit.events import RingCreated, ServiceStarted, ServiceStopp
 from tillit_server.audit.fences import recording_fences
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
+from tillit_server.audit.restores import Restore, judged, restores_of
 from tillit_server.audit.rings import SERVICE, RingRecorder
 from tillit_server.backends import Backend, open_backend
 from tillit_server.clock import Clock, ClockFileError, make_clock
 from tillit_server.config import Settings, SettingsError
 from tillit_server.housekeeping import Housekeeper
 from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME, ApiConfigError, load_apis
-from tillit_server.issuer.clients.client import ClientRegistry
+from tillit_server.issuer.clients.client import Client, ClientRegistry
 from tillit_server.issuer.clients.expiry import ExpiryReminder
 from tillit_server.issuer.clients.key_fetching import ClientKeySets
 from tillit_server.issuer.clients.registration import sow
@@ -78,6 +80,7 @@ class Installation:
     secrets: Secrets
     checkpoints: CheckpointKeeper
     audit_secret: bytes
+    restores: tuple[Restore, ...]
     store: WatchedStore
     bare_store: Store
     closing: ExitStack
@@ -87,14 +90,18 @@ class Installation:
         self.closing.close()
 
 
-def build(settings: Settings, *, worker: bool = False) -> Installation:
-    """Build everything. Raises one of ``UNUSABLE``. A ``worker`` also keeps house and reports its start."""
+def build(settings: Settings, *, worker: bool = False, aside: Custody | None = None) -> Installation:
+    """Build everything. Raises one of ``UNUSABLE``. A ``worker`` also keeps house and reports its start.
+
+    ``aside``: the store is being restored in a place of its own; with this custody, whose guard is not the
+    host's, nothing outside that place is changed.
+    """
     with ExitStack() as closing:
         clock = make_clock(settings.clock)
         apis = load_apis(settings.config / "apis")
         registers = load_registers(settings.config / "registers")
         _make_data_directory(settings.data)
-        custody = _open_custody(settings)
+        custody = aside or _open_custody(settings)
         meters = Meters()
         backend = open_backend(settings, clock, closing, on_commit=meters.committed)
         slot = backend.slot
@@ -116,20 +123,24 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             clock,
             Policy(jwks_max_age=settings.jwks_max_age, longest_token=MAX_TOKEN_LIFETIME),
             settings.algorithms,
-            stores=open_key_stores(custody, settings.custody, settings.token_place),
+            stores=open_key_stores(custody, settings.custody, settings.token_place, spared=aside is not None),
             on_change=rings.alarm,
             write=rings.settle,
             clocks=clocks,
         )
         closing.callback(signer.close)
-        finish(custody, store.records)
         refusals = RefusalLog(audit, clock=clock)
         closing.callback(refusals.flush)
         key_sources = KeySources(store.records, apis.by_audience, clock)
         closing.callback(key_sources.flush)
         audit_secret = secrets.current("audit_hash").value
+        restores = restores_of(store.records)
         checkpoints = CheckpointKeeper(
-            settings.data / CHECKPOINT, store.journal, audit_secret=audit_secret, clock=clock
+            settings.data / CHECKPOINT,
+            store.journal,
+            audit_secret=audit_secret,
+            clock=clock,
+            lost=lambda checkpoint: bool(judged([checkpoint], restores)[1]),
         )
         limits = _limits_of(settings, bare_store, meters) if worker else RateLimits()
         services = Services(
@@ -160,6 +171,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             synthetic_identifiers=settings.synthetic_identifiers,
             dev=settings.dev,
             subject_secret=secrets.current("pseudonym").value,
+            restored_at=max((restore.at for restore in restores), default=0.0),
             lifetimes=Lifetimes(
                 request_uri=settings.request_uri_lifetime,
                 interaction=settings.interaction_lifetime,
@@ -173,8 +185,9 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
         for api in apis.apis:
             if fault := unusable(api.signing_algorithm, signer.usable()):
                 raise ApiConfigError(f"{api.audience}: signing_algorithm: {fault}")
-        keys_of_seeds = settings.data / "clients" if settings.dev else None
-        sow(services, read_seeds(settings.config / "clients", development_keys=keys_of_seeds))
+        if aside is None:
+            finish(custody, store.records)
+            sow(services, _seeds(settings))
         if worker:
             with suppress(StorageUnavailable):
                 # What must be agreed on with a server first is no business of the first requests.
@@ -204,6 +217,7 @@ def build(settings: Settings, *, worker: bool = False) -> Installation:
             secrets,
             checkpoints,
             audit_secret,
+            restores,
             store,
             bare_store,
             closing.pop_all(),
@@ -254,6 +268,11 @@ def _open_store(backend: Backend, custody: Custody, clock: Clock) -> tuple[Secre
         fresh=bool(made),
     )
     return secrets, store, bool(made)
+
+
+def _seeds(settings: Settings) -> Iterator[Client]:
+    keys = settings.data / "clients" if settings.dev else None
+    return read_seeds(settings.config / "clients", development_keys=keys)
 
 
 def _make_data_directory(path: Path) -> None:

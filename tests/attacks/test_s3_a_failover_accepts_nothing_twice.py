@@ -8,7 +8,7 @@ import pytest
 from support.redis_failover import failover_with_cut_link, proof, settled, watched_pair
 from support.redis_stores import HalvedStore
 from support.stores import Halves, Hands
-from tillit_server.storage.redis_fence import AHEAD
+from tillit_server.storage.spending import AHEAD
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -17,9 +17,9 @@ from support.service import Service, clean_environment, run_cli
 from support.shell import one_line
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.audit.events import AuditRead
-from tillit_server.backends import DATABASE
 from tillit_server.config import load_settings
 from tillit_server.storage.sqlite_commit import SLOT_SHIFT
+from tillit_server.storage.sqlite_file import DATABASE
 from tillit_server.wiring import CHECKPOINT, build
 
 PATIENT, PRACTITIONER, SOUGHT = "05825031016", "14857527039", "00000000000"

@@ -42,6 +42,11 @@ def test_an_installation_moves_to_a_server(moving: Service, postgres: Postgres, 
         assert len(behind.entries("issuer.token.issued", client_id=ehr.client_id)) == 2
         behind.close()
 
+    back = run_cli("storage", "copy", "--back", *where)
+    assert "intact" in back.stdout
+    assert f"Kept: {moving.data}/replaced_" in back.stdout
+    assert ehr.client_id in run_cli("clients", "list", "--data", str(moving.data)).stdout
+
 
 def test_nothing_is_copied_over_something(moving: Service, postgres: Postgres, tmp_path: Path):
     """A database that holds rows is left as it is."""

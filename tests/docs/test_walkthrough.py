@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from support.pages import DOCS, ROOT, blocks, read
+from support.pages import DOCS, ROOT, blocks, read, section
 from support.service import Service, clean_environment
 from tillit.attestation.wire import ATTESTATION_TYPE
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
@@ -18,11 +18,13 @@ from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
 CLIENT = "ehr-of-the-page"
 
 
-def script(page: str, service: Service) -> str:
-    """The shell blocks of a page as one script, for a service at another place."""
+def script(page: str, service: Service, *headings: str) -> str:
+    """The shell blocks of a page, or of some sections, as one script, for a service at another place."""
+    text = read(DOCS / page)
     shown = [
         block.code
-        for block in blocks(read(DOCS / page), "sh")
+        for part in ([section(text, heading) for heading in headings] or [text])
+        for block in blocks(part, "sh")
         if "no-test" not in block.words and ("curl" not in block.words or shutil.which("curl"))
     ]
     text = "set -euo pipefail\n" + "\n".join(shown)
@@ -36,12 +38,12 @@ def script(page: str, service: Service) -> str:
     )
 
 
-def run(page: str, service: Service, place: Path) -> str:
-    """Run a page's commands and give everything they printed."""
+def run(page: str, service: Service, place: Path, *headings: str) -> str:
+    """Run the commands of a page, or of some of its sections, and give everything they printed."""
     environment = clean_environment()
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", script(page, service)],
+        ["bash", "-c", script(page, service, *headings)],
         cwd=place,
         env=environment,
         capture_output=True,
@@ -129,3 +131,25 @@ def test_the_page_for_a_stolen_key_ends_it(walked: dict[str, str]):
     )
     assert re.search(r"^\S{43}  ES256  \w+ +active ", printed[revoked.start() :], re.MULTILINE)
     assert '"archive": true' in printed
+
+
+def test_the_page_for_a_restore_leads_through_it(tmp_path: Path):
+    """A backup beside the running service, looked at; put back when it is stopped; and it starts again."""
+    page = "backup-and-restore.md"
+    with Service(tmp_path / "service", workers=1) as service:
+        made = run(page, service, tmp_path, "## Make one", "## Look at one")
+        service.add_client(CLIENT)
+    put_back = run(page, service, tmp_path, "## Put it back")
+    with service:
+        assert CLIENT not in service.cli("clients", "list", "--data", str(service.data)).stdout
+
+    assert "it opens: " in made
+    assert "the audit is intact" in made
+    for line in (
+        "done: restored at",
+        "LOST: whatever was written",
+        "What was there is kept",
+        f"added {CLIENT}",
+    ):
+        assert line in put_back
+    assert re.search(r"^restored at 20.* from a backup of 20", put_back, re.MULTILINE)

@@ -14,8 +14,8 @@ from support.redis_server import RedisServer, free_port, redis_pair, redis_serve
 from support.redis_stores import open_spending
 from support.stores import START, Halves, Hands, open_store
 from tillit_server.storage.ports import Claim, Conflict, StorageRefused, StorageUnavailable
-from tillit_server.storage.redis_fence import AHEAD
 from tillit_server.storage.redis_link import Link
+from tillit_server.storage.spending import AHEAD
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from tillit_server.storage.ports import (
     Ticket,
 )
 from tillit_server.storage.redis import TOLERANCE
-from tillit_server.storage.redis_fence import AHEAD, KEY, KIND, LAYOUT
-from tillit_server.storage.spending import FenceRaised
+from tillit_server.storage.redis_fence import KEY, KIND, LAYOUT
+from tillit_server.storage.spending import AHEAD, FenceRaised
 
 EPOCH = "tillit:https://sts.example.test:epoch"
 Opener = Callable[..., Any]

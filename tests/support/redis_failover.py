@@ -15,7 +15,7 @@ from support.redis_server import RedisServer, free_port, redis_server
 from support.redis_stores import HalvedStore
 from support.stores import START, Halves, Hands, note
 from tillit_server.storage.ports import Claim, Conflict, Settlement, StorageUnavailable
-from tillit_server.storage.redis_fence import AHEAD
+from tillit_server.storage.spending import AHEAD
 
 HOSTS = 2
 THREADS = 3

@@ -12,7 +12,7 @@ from support.ehr import Answer
 from support.postgres import QUICK, Postgres
 from support.redis_server import RedisServer, redis_server
 from support.service import Service
-from tillit_server.storage.redis_fence import AHEAD
+from tillit_server.storage.spending import AHEAD
 
 PATIENCE = 2.0
 """Seconds: between what is shipped and what a busy test machine may need, for a server that hangs takes it all."""

@@ -14,7 +14,7 @@ from support.redis_server import RedisServer, redis_server
 from support.service import Service
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.audit.checkpoints import known_heads
-from tillit_server.storage.redis_fence import AHEAD
+from tillit_server.storage.spending import AHEAD
 
 SQLITE, SERVERS = "SQLite", "Redis + PostgreSQL"
 STORES = (SQLITE, SERVERS)

@@ -9,7 +9,7 @@ A chain alone cannot show that its end is missing. That is what checkpoints are 
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tillit_server.storage.keyed_hash import KeyedHash
@@ -72,26 +72,37 @@ class Report:
         return self.flaw is None
 
 
-def verify(journal: Journal, secret: bytes, *, known: Mapping[int, tuple[Head, ...]] | None = None) -> Report:
-    """Walk every chain from its first entry; stop at the first flaw.
+def verify(
+    journal: Journal,
+    secret: bytes,
+    *,
+    known: Mapping[int, tuple[Head, ...]] | None = None,
+    since: Iterable[Head] = (),
+    each: Callable[[JournalEntry], object] = lambda _entry: None,
+) -> Report:
+    """Walk every chain from its first entry, or from those of `since` on; stop at the first flaw.
 
     `secret` is the chain secret. `known` are heads by slot that were seen earlier
-    (`checkpoints.known_heads`): a chain must still pass through each of them. Raises `StorageUnavailable`.
+    (`checkpoints.known_heads`): a chain must still pass through each of them. `each` hears every entry that
+    is as it was written. Raises `StorageUnavailable`.
     """
     earlier = known or {}
+    starts = {head.slot: head for head in since}
     slots = sorted({head.slot for head in journal.heads()} | set(earlier))
     chain = KeyedHash(secret)
     total = 0
     heads: list[Head] = []
     for slot in slots:
         marks = {head.seq: head.link for head in earlier.get(slot, ())}
-        seq, last = 0, b""
-        for entry in _entries(journal, slot):
+        start = starts.get(slot, Head(slot, 0, b""))
+        seq, last = start.seq, start.link
+        for entry in _entries(journal, slot, seq):
             flaw = _flaw(entry, seq, last, chain, marks)
             if flaw is not None:
                 return Report(total, tuple(heads), flaw)
             seq, last = entry.seq, entry.link
             total += 1
+            each(entry)
         if marks and max(marks) > seq:
             reason = f"missing: the chain ends here, a checkpoint saw {max(marks)} entries"
             return Report(total, tuple(heads), Flaw(slot, seq + 1, reason))
@@ -113,8 +124,7 @@ def _flaw(
     return None
 
 
-def _entries(journal: Journal, slot: int) -> Iterator[JournalEntry]:
-    after = 0
+def _entries(journal: Journal, slot: int, after: int) -> Iterator[JournalEntry]:
     while page := journal.read(slot, after=after, limit=_PAGE):
         yield from page
         after = page[-1].seq

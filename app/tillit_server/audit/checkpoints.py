@@ -80,7 +80,8 @@ def known_heads(checkpoints: Iterable[Checkpoint]) -> Mapping[int, tuple[Head, .
 class CheckpointKeeper:
     """Keeps the newest checkpoint of all workers in one file, replaced as a whole.
 
-    `told` hears every line that is written, to pass it on to where the file's owner cannot reach.
+    `told` hears every line that is written, to pass it on to where the file's owner cannot reach. `lost` says
+    of a checkpoint whether a restore has lost what it saw: it is kept then, and a new one is begun.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class CheckpointKeeper:
         audit_secret: bytes,
         clock: Callable[[], float],
         told: Callable[[str], None] = lambda _: None,
+        lost: Callable[[Checkpoint], bool] = lambda _: False,
     ) -> None:
         self._path = path
         self._journal = journal
         self._secret = checkpoint_secret(audit_secret)
         self._clock = clock
         self._told = told
+        self._lost = lost
         self._last = Checkpoint(0, ())
 
     def last(self) -> Checkpoint | None:
@@ -119,6 +122,9 @@ class CheckpointKeeper:
             return
         with self._alone():
             last = self.last() or Checkpoint(0, ())
+            if self._lost(last):
+                self._path.rename(self._path.with_name(f"{self._path.name}-{last.at}"))
+                last = Checkpoint(0, ())
             # Another worker may have been faster, so what we saw may be older than what is in the file.
             found = Checkpoint(now, tuple(self._journal.heads()))
             seen = {head.slot: head for head in found.heads}

@@ -23,6 +23,8 @@ from tillit_server.audit.client_events import (
 from tillit_server.audit.event import Event, person, personal
 from tillit_server.audit.house_events import (
     AuditRead,
+    BackupMade,
+    BackupRestored,
     ClientAdded,
     ClientDisabled,
     ClientEnabled,
@@ -231,6 +233,8 @@ EVENTS: Mapping[str, type[Event]] = {
         ClientKeysPublished,
         ServiceStarted,
         ServiceStopped,
+        BackupMade,
+        BackupRestored,
         ClockJumped,
         ClocksDiffered,
         AuditRead,
@@ -243,6 +247,8 @@ __all__ = [
     "EVENTS",
     "AuditRead",
     "AuthorizationGranted",
+    "BackupMade",
+    "BackupRestored",
     "ClientAdded",
     "ClientDisabled",
     "ClientEnabled",

@@ -1,5 +1,6 @@
 """What the house does to itself: keys, clients, workers, the audit. Listed, with all others, in `events`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -212,6 +213,34 @@ class ReplayFenceRaised(Event):
     alarm: ClassVar[bool] = True
     number: int
     fence_at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupMade(Event):
+    """Somebody has a copy of everything that lasts, with the SHA-256 of its database."""
+
+    name: ClassVar[str] = "service.backup.made"
+    made_at: int
+    sha256: str
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRestored(Event):
+    """The first entry after a restore: what lay between the ends in ``heads`` (by slot) and this is lost.
+
+    ``keys_kept``: whether the signing keys of the backup go on; ended, with all their tokens, if not.
+    """
+
+    name: ClassVar[str] = "service.backup.restored"
+    alarm: ClassVar[bool] = True
+    made_at: int
+    sha256: str
+    heads: Mapping[str, int]
+    keys_kept: bool
+    operator: str
     reason: str
 
 

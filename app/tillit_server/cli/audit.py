@@ -44,6 +44,8 @@ def verify(file: Path | None, data: Path | None, checkpoints: tuple[Path, ...], 
         known_heads,
         read_checkpoint,
     )
+    from tillit_server.audit.restores import judged
+    from tillit_server.signing.key_moves import instant
 
     with opened(file, data) as installation:
         secret = installation.audit_secret
@@ -55,23 +57,36 @@ def verify(file: Path | None, data: Path | None, checkpoints: tuple[Path, ...], 
             ]
         except (CheckpointInvalid, OSError, UnicodeDecodeError) as error:
             fail(f"checkpoint: {error}", UNREADABLE)
-        known = known_heads([*([own] if own else []), *kept])
-        report = walk(installation.services.store.journal, chain_secret(secret), known=known)
+        seen, gaps = judged([*([own] if own else []), *kept], installation.restores)
+        report = walk(installation.services.store.journal, chain_secret(secret), known=known_heads(seen))
+        restores = installation.restores
     flaw = report.flaw
     if output == "json":
         print_json(
             {
-                "intact": report.intact,
+                "intact": report.intact and not gaps,
                 "entries": report.entries,
                 "slots": {str(head.slot): head.seq for head in report.heads},
                 "flaw": None if flaw is None else {"slot": flaw.slot, "seq": flaw.seq, "reason": flaw.reason},
+                "restores": [{"at": restore.at, "made_at": restore.made_at} for restore in restores],
+                "lost": [{"slot": gap.slot, "first": gap.first, "last": gap.last} for gap in gaps],
             }
         )
-    elif flaw is None:
-        click.echo(f"intact: {report.entries} entries in {len(report.heads)} chains")
-    else:
+    elif flaw is not None:
         click.echo(f"NOT INTACT: slot {flaw.slot}, entry {flaw.seq}: {flaw.reason}")
-    raise SystemExit(0 if report.intact else 1)
+    else:
+        for restore in restores:
+            click.echo(
+                f"restored at {instant(restore.at)} from a backup of {instant(restore.made_at)}: "
+                "what was written in between is lost"
+            )
+        for gap in gaps:
+            click.echo(
+                f"LOST: slot {gap.slot}, entries {gap.first} to {gap.last}, which a checkpoint has seen"
+            )
+        word = "NOT WHOLE, what is there is intact" if gaps else "intact"
+        click.echo(f"{word}: {report.entries} entries in {len(report.heads)} chains")
+    raise SystemExit(0 if report.intact and not gaps else 1)
 
 
 @audit.command("list")

@@ -4,6 +4,7 @@ import click
 
 from tillit_server.cli.attest import attest
 from tillit_server.cli.audit import audit
+from tillit_server.cli.backup import backup, restore
 from tillit_server.cli.clients import clients
 from tillit_server.cli.config import config
 from tillit_server.cli.demo import demo
@@ -21,5 +22,7 @@ def tillit() -> None:
     """Tillit: tokens that say who asks, for which enterprise, and why."""
 
 
-for command in (serve, demo, clients, token, explain, attest, keys, audit, migrate, storage, config, doctor):
+for command in (serve, demo, clients, token, explain, attest, keys, audit):
+    tillit.add_command(command)
+for command in (backup, restore, migrate, storage, config, doctor):
     tillit.add_command(command)

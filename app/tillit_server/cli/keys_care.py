@@ -34,7 +34,7 @@ def show_findings(findings: "list[Finding]", output: str) -> None:
 
 def examine_keys(settings: "Settings") -> "Iterator[Finding]":
     """The findings about keys, and about the store as far as their rings lie in it."""
-    from tillit_server.backends import DATABASE, opened_ring
+    from tillit_server.backends import opened_ring
     from tillit_server.clock import make_clock
     from tillit_server.issuer.apis import MAX_TOKEN_LIFETIME
     from tillit_server.signing.custody import CustodyError, open_custody
@@ -43,6 +43,7 @@ def examine_keys(settings: "Settings") -> "Iterator[Finding]":
     from tillit_server.signing.key_stores import open_key_stores
     from tillit_server.signing.master_key import NEXT_FILE
     from tillit_server.storage.ports import StorageRefused, StorageUnavailable
+    from tillit_server.storage.sqlite_file import DATABASE
 
     passphrase, keys = settings.passphrase_of_master_key, settings.keys_directory
     try:

@@ -85,6 +85,8 @@ def require_live(access: AccessToken, services: Services) -> OwnToken:
     ``StorageUnavailable``.
     """
     client = _require_enabled(access.client_id, services)
+    if access.issued_at <= services.restored_at:
+        raise Rejected("made before the store was restored", "payload.iat")
     of_a_user = access.subject.endswith(_OF_A_USER)
     # A token that a client got for itself came of nothing, and the store knows nothing of it.
     comes_of_another = of_a_user or "act" in access.claims

@@ -44,7 +44,8 @@ class Services:
     """The parts of the issuer.
 
     ``issuer`` and ``token_endpoint`` are public URLs; ``nonces`` is None where no nonce is demanded.
-    ``subject_secret`` makes pairwise subjects; it is permanent and part of the backup.
+    ``restored_at``: since when the store holds what it holds; nobody knows which of the access tokens from
+    before were revoked. ``subject_secret`` makes pairwise subjects; it is permanent and part of the backup.
     """
 
     issuer: str
@@ -63,6 +64,7 @@ class Services:
     synthetic_identifiers: bool
     dev: bool
     subject_secret: bytes = field(repr=False)
+    restored_at: float = 0.0
     lifetimes: Lifetimes = Lifetimes()
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     key_use: KeyUse = field(default_factory=KeyUse)

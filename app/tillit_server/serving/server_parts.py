@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from tillit_server.console.health import HealthPart, NotWell
 from tillit_server.storage.ports import StorageUnavailable
-from tillit_server.storage.redis_fence import AHEAD
 from tillit_server.storage.shared import SharedStore
-from tillit_server.storage.spending import Standing
+from tillit_server.storage.spending import AHEAD, Standing
 
 APART = 12.0
 """Seconds between our clock and that of Redis beyond which nothing is settled (`storage.redis.TOLERANCE`)."""

@@ -37,11 +37,13 @@ def custody_faults(first: str, module: Path | None, pin_file: Path | None) -> li
     return faults
 
 
-def open_key_stores(custody: Custody, first: str, place: TokenPlace | None) -> tuple[KeyStore, ...]:
+def open_key_stores(
+    custody: Custody, first: str, place: TokenPlace | None, *, spared: bool = False
+) -> tuple[KeyStore, ...]:
     """The stores; new keys are made in the ``first`` (``software`` or ``pkcs11``).
 
-    Both are there while an installation moves from one to the other. Raises ``CustodyError``; a token that
-    is away just now is no fault.
+    Both are there while an installation moves from one to the other. ``spared``: nothing in the token is
+    destroyed. Raises ``CustodyError``; a token that is away just now is no fault.
     """
     sealed = SealedKeys(custody)
     if place is None:
@@ -51,5 +53,5 @@ def open_key_stores(custody: Custody, first: str, place: TokenPlace | None) -> t
         from tillit_server.signing.pkcs11_token import Token  # noqa: PLC0415
     except ImportError:
         raise CustodyError("pkcs11_module: needs the extra: pip install tillit[server,hsm]") from None
-    in_token = TokenKeys(Token(place.module, place.label, place.pin_file, place.sessions))
+    in_token = TokenKeys(Token(place.module, place.label, place.pin_file, place.sessions), spared=spared)
     return (in_token, sealed) if first == "pkcs11" else (sealed, in_token)

@@ -65,12 +65,13 @@ _GUARDED: Final = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attr
 
 
 class TokenKeys:
-    """The store of the keys in a token."""
+    """The store of the keys in a token; if they are ``spared``, none is destroyed."""
 
     scheme = SCHEME
 
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, *, spared: bool = False) -> None:
         self._token = token
+        self._spared = spared
 
     def make(self, alg: str) -> tuple[NewKey, SigningKey]:
         """A key made inside the token, tried once. Raises ``CustodyError``, ``TokenUnavailable``."""
@@ -97,7 +98,8 @@ class TokenKeys:
                 if found.label in kids:
                     _destroyed(found)
 
-        self._token.use(work)
+        if not self._spared:
+            self._token.use(work)
 
     def held(self) -> Mapping[str, str]:
         """The private keys of ours in the token. Raises ``TokenUnavailable``."""

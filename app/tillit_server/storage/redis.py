@@ -24,12 +24,12 @@ from tillit_server.storage.ports import (
     Ticket,
     Tickets,
 )
-from tillit_server.storage.redis_fence import AHEAD, POLICY, Epoch, Fence, Survey
+from tillit_server.storage.redis_fence import POLICY, Epoch, Fence, Survey
 from tillit_server.storage.redis_link import Link, Reply, Script
 from tillit_server.storage.redis_quiet import Quiet, Settled
 from tillit_server.storage.redis_shapes import RedisOnce, RedisTickets
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.spending import Count, Guard, Standing, WriteFence
+from tillit_server.storage.spending import AHEAD, OLDEST, Count, Guard, Standing, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
 from tillit_server.tracing import traced
 
@@ -38,9 +38,6 @@ KEEP = 300.0
 
 TOLERANCE = 12.0
 """Seconds that the clock of a host may differ from that of the Redis server: ten, and some for the way."""
-
-OLDEST = 3_720.0
-"""Seconds between the making and the end of the longest-lived id (a request object), tolerances included."""
 
 _ATTEMPTS = 3
 _WELL = frozenset({"sound", "done", "conflict", "early"})

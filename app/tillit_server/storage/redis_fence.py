@@ -21,10 +21,6 @@ from tillit_server.storage.spending import FenceRaised, Guard, WriteFence
 
 KIND = "fence"
 KEY = "redis"
-AHEAD = 11
-"""Seconds after a fence in which nobody can tell what is new: clocks of clients may be 10 s ahead, and a
-server that is being replaced may accept until the record is written, for which there is one second."""
-
 LAYOUT = 1
 """How the scripts of this release name and write what they keep. Another number is another set of names: two
 releases that disagree must not judge side by side, so the record says whose turn it is, and it only rises."""

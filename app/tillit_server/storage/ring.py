@@ -33,7 +33,7 @@ class RingStore:
 
     def __init__(self, open_records: OpenRecords) -> None:
         """Open the store. Raises as `open_records`."""
-        self._store = open_records(sealer=_NoSealer(), linker=_NoLinker(), key_hash_secret=b"")
+        self._store = open_records(sealer=NoSealer(), linker=_NoLinker(), key_hash_secret=b"")
         self.records: Records = self._store.records
 
     def close(self) -> None:
@@ -49,14 +49,18 @@ class RingStore:
         self.close()
 
 
-class _NoSealer(Sealer):
+class NoSealer(Sealer):
+    """Seals and opens nothing: raises ``LookupError``."""
+
     def __init__(self) -> None:
         super().__init__(_refuse)
 
     def seal(self, kind: str, key: str, value: Json) -> bytes:  # noqa: ARG002
+        """There is no secret yet."""
         _refuse()
 
     def open(self, kind: str, key: str, sealed: bytes) -> Json:  # noqa: ARG002
+        """There is no secret yet."""
         _refuse()
 
 

@@ -6,6 +6,13 @@ from typing import Protocol
 
 from tillit_server.storage.ports import Claim, Issue, Once, Put, Redemption, StorageUnavailable, Tickets
 
+AHEAD = 11
+"""Seconds after a fence in which nobody can tell what is new: clocks of clients may be 10 s ahead, and a
+server that is being replaced may accept until the record is written, for which there is one second."""
+
+OLDEST = 3_720.0
+"""Seconds between the making and the end of the longest-lived id (a request object), tolerances included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:

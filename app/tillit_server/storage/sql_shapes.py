@@ -38,6 +38,11 @@ _FIND = text(
 )
 
 
+def has_record(database: Database, kind: str, key: str) -> bool:
+    """Whether there is such a record, for who cannot open it. Raises `StorageUnavailable`."""
+    return bool(database.rows(_GET, {"kind": kind, "key": key.encode()}))
+
+
 class SqlRecords(WritingRecords):
     """`ports.Records`."""
 

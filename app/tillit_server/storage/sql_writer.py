@@ -21,7 +21,8 @@ from tillit_server.storage.sql_schema import RELEASES, SCHEMA
 
 _log = logging.getLogger(__name__)
 _MAX_SLOTS = 1024
-_CLASS = 0x54494C54  # "TILT"
+SLOT_CLASS = 0x54494C54  # "TILT"
+"""The class of the advisory locks that are slots."""
 
 # A commit that may be lost with the next power cut is none, whatever is usual on that server.
 _DURABLE = text(
@@ -81,7 +82,7 @@ class Writer:
         try:
             opened.execute(_DURABLE)
             _join(opened)
-            if self.slot and not opened.execute(_TAKE, {"class": _CLASS, "slot": self.slot}).scalar():
+            if self.slot and not opened.execute(_TAKE, {"class": SLOT_CLASS, "slot": self.slot}).scalar():
                 _log.warning("audit slot %d is shared with another process", self.slot)
         except BaseException:
             opened.close()
@@ -91,11 +92,11 @@ class Writer:
     @staticmethod
     def _lowest_free(connection: Connection) -> int:
         for _ in range(_MAX_SLOTS):
-            taken = set(connection.execute(_TAKEN, {"class": _CLASS}).scalars())
+            taken = set(connection.execute(_TAKEN, {"class": SLOT_CLASS}).scalars())
             slot = next(number for number in range(1, _MAX_SLOTS + 2) if number not in taken)
             if slot > _MAX_SLOTS:
                 break
-            if connection.execute(_TAKE, {"class": _CLASS, "slot": slot}).scalar():
+            if connection.execute(_TAKE, {"class": SLOT_CLASS, "slot": slot}).scalar():
                 return slot
         raise StorageUnavailable("all audit slots are taken")
 

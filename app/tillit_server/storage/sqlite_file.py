@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tillit_server.storage.ports import StorageCorrupt, StorageRefused, StorageTooNew, StorageUnavailable
 
+DATABASE = "tillit.sqlite"
+"""The name of the file in the data directory."""
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x54494C54  # "TILT"
 _CHECK_BUDGET = 1.0
@@ -134,6 +136,62 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def new_file(path: Path) -> sqlite3.Connection:
+    """Make a store's file (mode 0600) to be filled by one process and then left alone.
+
+    Neither a log nor a sync: its maker brings it to disk when it is whole. Raises `sqlite3.Error`,
+    `StorageRefused` when it is there already, `StorageUnavailable`.
+    """
+    try:
+        os.mknod(path, 0o600 | stat.S_IFREG)
+    except FileExistsError:
+        raise StorageRefused(f"{path} is there already", "Remove it, or name another place") from None
+    except OSError as error:
+        raise StorageUnavailable(f"{path} cannot be made: {error.strerror}") from error
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode=OFF")
+        connection.execute("PRAGMA synchronous=OFF")
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_sealed_file(path: Path) -> sqlite3.Connection:
+    """Open, for reading alone, a file that nobody writes to any more; nothing is made beside it.
+
+    What follows the database in the file is not looked at, nor a log beside it. Raises `sqlite3.Error`.
+    """
+    return _connect_for_reading(path, "mode=ro&immutable=1")
+
+
+def connect_evidence(path: Path) -> sqlite3.Connection:
+    """Open, for reading alone, the file of a store that was left as it lay, with the log beside it.
+
+    Raises `sqlite3.Error`.
+    """
+    return _connect_for_reading(path, "mode=ro")
+
+
+def _connect_for_reading(path: Path, how: str) -> sqlite3.Connection:
+    uri = f"{path.resolve().as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def fold(path: Path) -> None:
+    """Make one file of a store that nobody has open, its log included. Raises `sqlite3.Error`."""
+    connection = connect(path)
+    try:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        connection.close()
 
 
 def _refusal(error: sqlite3.Error, path: Path) -> StorageRefused | StorageUnavailable:

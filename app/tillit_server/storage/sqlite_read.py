@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ _RETRY = 0.005
 class Readers:
     """A stack of read-only connections: as many as there are threads reading at the same moment."""
 
-    def __init__(self, path: Path, timeout: float) -> None:
+    def __init__(
+        self, path: Path, timeout: float, opened: Callable[[Path], sqlite3.Connection] = connect
+    ) -> None:
         self._path = path
+        self._opened = opened
         self._timeout = timeout
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = threading.Event()
@@ -50,7 +53,7 @@ class Readers:
         try:
             return self._idle.pop()
         except IndexError:
-            connection = connect(self._path)
+            connection = self._opened(self._path)
         try:
             connection.execute("PRAGMA query_only=ON")
         except BaseException:
