@@ -60,16 +60,10 @@ def make_release(number: int, place: Path) -> Path:
         text = _STEPS[release].format(schema=schema, before=schema - 1)
         (storage / "migrations" / "versions" / f"schema_{schema:04}.py").write_text(text)
     _edit(storage / "sql_schema.py", f"SCHEMA = {ours}\n", f"SCHEMA = {ours + number - 1}\n")
-    commit = storage / "sql_commit.py"
-    _edit(
-        commit,
-        "record (kind, key, value, version, until)",
-        "record (kind, key, value, version, until, written_by)",
-    )
-    _edit(
-        commit, "CAST(:untils AS double precision[]))", f"CAST(:untils AS double precision[])) AS ours, {by}"
-    )
-    _edit(commit, "until = excluded.until", "until = excluded.until, written_by = excluded.written_by")
+    statements = storage / "sql_statements.py"
+    _edit(statements, " value, version, until)", " value, version, until, written_by)")
+    _edit(statements, "AS double precision[]))", f"AS double precision[])) AS ours, {by}")
+    _edit(statements, "until = excluded.until", "until = excluded.until, written_by = excluded.written_by")
     _edit(place / "app" / "tillit" / "__init__.py", '"0.1.0"', f'"{version(number)}"')
     _edit(place / "pyproject.toml", 'version = "0.1.0"', f'version = "{version(number)}"')
     return place / "app"

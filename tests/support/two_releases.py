@@ -13,7 +13,7 @@ from support.front import Front
 from support.load import Ledger, load
 from support.namespaces import NETWORK, Host
 from support.pages import ROOT
-from support.service import TILLIT, clean_environment, http
+from support.service import PATIENCE, TILLIT, clean_environment, http
 
 APP = ROOT / "app"
 BESIDE = f"{NETWORK}1"
@@ -62,9 +62,10 @@ class Pair:
         shared = bed.services[0].values["storage_shared_url"].rpartition("/")[0] + f"/{_DATABASE}"
         self.database = database
         self.hosts: list[Upgradable] = []
+        settings = {"drain": 1.0, "storage_timeout": PATIENCE}
         for number in numbers:
             host = Host(f"release-{number}", number)
-            made = Upgradable(host, home / host.name, storage_url=database, shared_url=shared, drain=1.0)
+            made = Upgradable(host, home / host.name, storage_url=database, shared_url=shared, **settings)
             closing.callback(made.kill)
             self.hosts.append(made)
         first, second = self.hosts
@@ -84,7 +85,7 @@ class Pair:
         """The process of the tests as a part of the installation, of this tree's release."""
         beside = ServiceHost(self.hosts[0].host, self._home / "beside", **self._urls)
         beside.take_keys_of(self.hosts[0])
-        behind = Behind(self.hosts[0], beside.settings, {"storage_timeout": 5.0})
+        behind = Behind(self.hosts[0], beside.settings, {"storage_timeout": PATIENCE})
         try:
             yield behind
         finally:
