@@ -70,19 +70,20 @@ def exchange(port: int, request: bytes) -> bytes:
 
 
 def replay(
-    port: int, requests: Sequence[bytes], *, concurrency: int, expect: bytes, status: int = 200
+    ports: Sequence[int], requests: Sequence[bytes], *, concurrency: int, expect: bytes, status: int = 200
 ) -> Result:
-    """Send every request once over ``concurrency`` connections; each answer must hold ``expect``."""
+    """Send every request once over ``concurrency`` connections, to the ports in turn; each answer must hold ``expect``."""
     start = f"HTTP/1.1 {status} ".encode()
     waiting = iter(requests)
     result = Result()
     with selectors.DefaultSelector() as selector:
         begun, cpu = time.perf_counter(), time.process_time()
-        for _ in range(concurrency):
-            connection = _Connection(port)
+        open_connections = 0
+        for number, request in zip(range(concurrency), waiting, strict=False):
+            connection = _Connection(ports[number % len(ports)])
             selector.register(connection.socket, selectors.EVENT_READ, connection)
-            connection.send(next(waiting))
-        open_connections = concurrency
+            connection.send(request)
+            open_connections += 1
         while open_connections:
             for key, _ in selector.select():
                 connection = key.data

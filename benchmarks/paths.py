@@ -11,7 +11,6 @@ from benchmarks.load import exchange
 from benchmarks.requests import ATTESTATION, SCOPE, Sender
 from benchmarks.service import BenchService
 from tillit.protocol.pkce import challenge_of, make_verifier
-from tillit_server.config import load_settings
 from tillit_server.issuer.authorized import Authorized
 from tillit_server.issuer.codes import Code, new_code
 from tillit_server.issuer.users import User
@@ -62,8 +61,7 @@ def _redemptions(service: BenchService, count: int) -> list[bytes]:
     sender, verifier, now = service.sender("dev-login"), make_verifier(), time.time()
     user = User(pid=ANAESTHETIST, security_level="4", idp="bench", auth_time=int(now), amr=("bench",))
     codes = []
-    settings = load_settings(flags={"dev": True, "data": service.data, "issuer": service.issuer})
-    installation = build(settings)
+    installation = build(service.settings())
     try:
         for number in range(count):
             authorized = Authorized(

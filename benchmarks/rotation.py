@@ -91,7 +91,7 @@ class Bench:
         if rotate:
             timer.start()
         result = replay(
-            self.service.port,
+            self.service.ports,
             requests,
             concurrency=self._arguments.concurrency,
             expect=PATHS["token"].answer,
@@ -164,7 +164,7 @@ def _print_key_set(service: BenchService, concurrency: int) -> None:
     host = service.issuer.partition("://")[2]
     request = f"GET {JWKS} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode("ascii")
     cpu = service.cpu_seconds()
-    result = replay(service.port, [request] * KEY_SETS, concurrency=concurrency, expect=b'"keys":[')
+    result = replay(service.ports, [request] * KEY_SETS, concurrency=concurrency, expect=b'"keys":[')
     cpu = service.cpu_seconds() - cpu
     print(
         f"key set: {1e6 * cpu / KEY_SETS:.0f} µs of CPU an answer, {result.per_second:.0f} answers/s,"
