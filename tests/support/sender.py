@@ -29,6 +29,8 @@ LANES = 8
 HOSTILE_EVERY, ATTESTED_EVERY, VERIFIED_EVERY = 10, 11, 50
 """One in so many requests is hostile, one in so many carries an attestation; one in so many tokens is verified."""
 REPORT = 500
+IDLE_SECONDS = 3.0
+"""Less than the service lets a connection lie idle."""
 STRANGER = generate_key("ES256")
 BROKEN = "broken connections"
 JWKS = "/.well-known/openid-configuration/jwks"
@@ -108,13 +110,17 @@ class Lane:
         """A new connection."""
         self._socket = socket.create_connection(("127.0.0.1", self._port), 60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._used = time.monotonic()
 
     def close(self) -> None:
         """Let go."""
         self._socket.close()
 
     def send(self, request: Request) -> None:
-        """Send, and do not wait."""
+        """Send, and do not wait; on a new connection when this one has lain idle until it may be closed."""
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.close()
+            self.open()
         lines = ["POST /connect/token HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Content-Type: {FORM}"]
         lines += [
             f"Content-Length: {len(request.form)}",
@@ -135,6 +141,7 @@ class Lane:
         if b"connection: close" in lines:
             self.close()
             self.open()
+        self._used = time.monotonic()
         return int(status.split()[1]), body
 
     def _more(self) -> bytes:
