@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.starting import Setup, make
+from support.starting import Setup, copied
 from tillit.protocol.jose import generate_key
 from tillit_server.cli.commands import tillit
 
@@ -23,13 +23,13 @@ signing_algorithm = "PS256"
 class Shop:
     """An installation a month old, whose owner wants another algorithm."""
 
-    def __init__(self, home: Path) -> None:
-        self.setup: Setup = make(home)
-        self.file = home / "tillit.toml"
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.file = setup.home / "tillit.toml"
         self.start = time.time() + 30 * DAY
         self.passed(0)
         jwks = json.dumps(dict(generate_key("ES256").public.jwk))
-        (home / "client.jwk").write_text(jwks, encoding="utf-8")
+        (setup.home / "client.jwk").write_text(jwks, encoding="utf-8")
         self.settings("ES256", "RS256")
         self.setup.build()
         self.settings("ES256", "RS256", "PS256")
@@ -60,8 +60,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
+def shop(made: Setup, tmp_path: Path) -> Shop:
+    return Shop(copied(made, tmp_path))
 
 
 def test_a_client_that_needs_an_announced_algorithm_has_to_wait(shop: Shop):

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from support.starting import Setup, make
+from support.starting import Setup, copied
 from tillit_server.cli.commands import tillit
 
 
 class Ward:
     """An installation to be looked at."""
 
-    def __init__(self, home: Path) -> None:
-        self.setup: Setup = make(home)
-        self.file = home / "tillit.toml"
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.file = setup.home / "tillit.toml"
         self.settings()
 
     def settings(self, more: str = "") -> None:
@@ -36,8 +36,8 @@ class Ward:
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Ward:
-    return Ward(tmp_path)
+def ward(made: Setup, tmp_path: Path) -> Ward:
+    return Ward(copied(made, tmp_path))
 
 
 def test_a_sound_installation_is_in_order(ward: Ward):

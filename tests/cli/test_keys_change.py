@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from support.commands import TILLIT, Command
 from support.service import clean_environment
-from support.starting import Setup, make
+from support.starting import Setup, copied
 from tillit_server.cli.commands import tillit
 from tillit_server.cli.keys_signed import NamesKey, instant
 from tillit_server.config import load_settings
@@ -24,9 +24,9 @@ LATER = "+2592000"
 class Desk:
     """An installation with nobody but its operator."""
 
-    def __init__(self, home: Path) -> None:
-        self.setup: Setup = make(home)
-        self.file = home / "tillit.toml"
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.file = setup.home / "tillit.toml"
         self.file.write_text(
             f'config = "{self.setup.config}"\nclock = "{self.setup.clock}"\n', encoding="utf-8"
         )
@@ -66,8 +66,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(made: Setup, tmp_path: Path) -> Desk:
+    return Desk(copied(made, tmp_path))
 
 
 WHO = ("--operator", "kari", "--reason", "case 4711")

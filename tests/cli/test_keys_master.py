@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from support.backstage import eventually
 from support.commands import run
 from support.service import clean_environment
-from support.starting import Setup, make
+from support.starting import Setup, copied
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.cli.commands import tillit
 from tillit_server.config import load_settings
@@ -97,17 +97,9 @@ class House:
         return {ring["master"] for ring in rings}, sorted(told)
 
 
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Setup:
-    """An installation in order, to be copied."""
-    return make(tmp_path_factory.mktemp("sound"))
-
-
 @pytest.fixture
-def house(sound: Setup, tmp_path: Path) -> House:
-    copy = Setup(tmp_path / "copy")
-    shutil.copytree(sound.home, copy.home)
-    return House(copy)
+def house(made: Setup, tmp_path: Path) -> House:
+    return House(copied(made, tmp_path / "copy"))
 
 
 def test_everything_opens_with_the_new_key_and_nothing_with_the_old(house: House, tmp_path: Path):
