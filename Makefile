@@ -12,7 +12,7 @@ demo: $(READY) ## set up, run the main job once on loopback, explain what happen
 	@$(BIN)/tillit demo
 
 test: $(READY) ## set up, run every check and test in its short form
-	@$(BIN)/python -m pytest -q -n 3 --dist loadfile -m "not long and not cluster"
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not long and not cluster"
 
 ##@ Daily work
 serve: $(READY) ## run the service in development mode on http://127.0.0.1:8080

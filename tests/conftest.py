@@ -16,6 +16,26 @@ from support.service import Service
 from support.softhsm import NO_SOFTHSM
 
 
+LONGEST = (
+    "docs/test_walkthrough.py",
+    "attacks/test_x3_memory_stays_flat.py",
+    "attacks/test_s8_killed_at_any_moment.py",
+    "attacks/test_k1_rotations_nobody_notices.py",
+    "journeys/test_acceptance_foreign_programs.py",
+    "server/test_start_gate.py",
+    "fuzz/test_fuzz_short.py",
+    "browser/test_p11_text_is_text.py",
+    "browser/test_pages_for_people.py",
+)
+"""Files that take longest, by CPU and waiting; `make test` gives a file to each process in this order."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that no process is left alone with one at the end."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
+
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with two workers on the real clock, shared by every test of a process that does not change it.

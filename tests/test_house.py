@@ -168,3 +168,13 @@ def test_a_worker_loads_an_http_client_when_it_needs_one(tmp_path: Path):
 
     assert "flask" in loaded
     assert loaded.isdisjoint(SERVERS | {"httpx", "httpcore", "requests", "joserfc", "rich", "opentelemetry"})
+
+
+def test_the_files_that_take_longest_come_first(pytestconfig: pytest.Config):
+    """`make test` begins with files that exist, and keeps the order in which they stand."""
+    names = next(
+        plugin.LONGEST for plugin in pytestconfig.pluginmanager.get_plugins() if hasattr(plugin, "LONGEST")
+    )
+
+    assert [name for name in names if not (ROOT / "tests" / name).is_file()] == []
+    assert "--no-loadscope-reorder" in read(ROOT / "Makefile")
