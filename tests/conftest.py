@@ -15,11 +15,9 @@ from support.programs import NOT_GOT
 from support.service import Service
 from support.softhsm import NO_SOFTHSM
 
-
 LONGEST = (
     "docs/test_walkthrough.py",
-    "attacks/test_x3_memory_stays_flat.py",
-    "attacks/test_s8_killed_at_any_moment.py",
+    "proofs/test_on_every_store.py",
     "attacks/test_k1_rotations_nobody_notices.py",
     "journeys/test_acceptance_foreign_programs.py",
     "server/test_start_gate.py",
