@@ -1,39 +1,25 @@
 """X4: who sends slowly keeps nobody else waiting, and not for ever."""
 
+import itertools
 import socket
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
+from support.crowd import HALF_A_HEAD, HEAD, flood, senders
 from support.evidence import record, setting
+from support.managed import ManagedService, managed
 from support.service import Service, http
-from support.wire import FORM
 from tillit_server.serving.connections import close_stuck
 
 SLOW_BODIES, SLOW_HEADERS = 200, 100
 ANSWER_SECONDS = 2.0
 SLOW_LONG, SECONDS_LONG = setting("SLOW_SENDERS", 500), setting("SLOW_SECONDS", 60)
 GONE_SECONDS = 15.0
-
-HEAD = f"POST /connect/token HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\nContent-Length: 1000\r\n\r\n".encode()
-HALF_A_HEAD = b"POST /connect/token HTTP/1.1\r\nHost: a\r\nX: "
-
-
-@contextmanager
-def senders(service: Service, beginning: bytes, count: int) -> Iterator[list[socket.socket]]:
-    """Connections that have sent a beginning and then hesitate."""
-    with ExitStack() as opened:
-        connections = [
-            opened.enter_context(closing(socket.create_connection(("127.0.0.1", service.port), 10)))
-            for _ in range(count)
-        ]
-        for connection in connections:
-            connection.sendall(beginning)
-        yield connections
 
 
 def seconds_of_a_token(ehr: SwiftEhr) -> float:
@@ -80,34 +66,81 @@ def test_x4_a_connection_that_gets_nowhere_is_closed():
         assert answered.recv(1) == b"a"
 
 
-@pytest.mark.long
-def test_x4_five_hundred_slow_senders_for_a_minute(service: Service, backstage: Backstage):
-    """For a minute, the slowest of a hundred tokens amid slow senders takes at most twice as long as without."""
-    ehr = backstage.client()
+def behind_a_proxy(ehr: SwiftEhr, number: int) -> float:
+    """How long a good request of somebody else takes, from an address of its own."""
+    form, proof = ehr.form(ehr.assertion(), scope=SELF_SERVICE), ehr.proof()
+    headers = {"X-Forwarded-For": f"198.18.{number // 250}.{number % 250}"}
+    begun = time.monotonic()
+    assert ehr.send(form, proof, headers=headers).status == 200
+    return time.monotonic() - begun
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ManagedService]:
+    """A service behind a proxy, at which an address may ask for a token once a second."""
+    settings = {"address_limits": ["token=60/minute"], "trusted_proxies": ["127.0.0.1"]}
+    with managed(tmp_path_factory.mktemp("limited"), workers=1, settings=settings, patience=5.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def others(limited: ManagedService) -> Iterator[SwiftEhr]:
+    """Those who ask as one should."""
+    opened = Backstage(limited)
+    ehr = opened.client()
     ehr.nonce()
+    yield ehr
+    opened.close()
+
+
+def test_x4_x7_g16_a_flood_and_slow_senders_leave_the_others_alone(limited: ManagedService, others: SwiftEhr):
+    """Amid slow senders and an address that asks a hundred times too often, everybody else gets tokens."""
+    with (
+        senders(limited, HEAD, 60),
+        senders(limited, HALF_A_HEAD, 40),
+        flood(limited, "203.0.113.9", per_second=100) as statuses,
+    ):
+        assert eventually(lambda: statuses[429] > 20, seconds=30)
+        times = [behind_a_proxy(others, number) for number in range(20)]
+    assert statuses[400] <= 2 * 60  # its share of a minute, or of two
+    assert statuses[0] == 0
+    assert statistics.median(times) < ANSWER_SECONDS
+
+
+@pytest.mark.long
+def test_g16_x4_x7_five_hundred_slow_senders_and_a_flood_for_a_minute(
+    limited: ManagedService, others: SwiftEhr
+):
+    """For a minute, the slowest of a hundred tokens of others takes at most twice as long as without."""
+    numbers = itertools.count(100)
 
     def p99(count: int) -> float:
-        return statistics.quantiles([seconds_of_a_token(ehr) for _ in range(count)], n=100)[98]
+        times = [behind_a_proxy(others, next(numbers) % 50_000) for _ in range(count)]
+        return statistics.quantiles(times, n=100)[98]
 
     calm, begun, busy, closed = p99(300), time.monotonic(), [], 0
-    while time.monotonic() - begun < SECONDS_LONG:
-        with senders(service, HEAD, SLOW_LONG // 2) as bodies, senders(service, HALF_A_HEAD, SLOW_LONG // 2):
-            over = time.monotonic() + GONE_SECONDS
-            while time.monotonic() < over:
-                busy.append(p99(100))
-                for body in bodies:
-                    try:
-                        body.send(b"a")
-                    except OSError:
-                        closed += 1
+    with flood(limited, "203.0.113.8", per_second=100) as statuses:
+        while time.monotonic() - begun < SECONDS_LONG:
+            half = SLOW_LONG // 2
+            with senders(limited, HEAD, half) as bodies, senders(limited, HALF_A_HEAD, half):
+                over = time.monotonic() + GONE_SECONDS
+                while time.monotonic() < over:
+                    busy.append(p99(100))
+                    for body in bodies:
+                        try:
+                            body.send(b"a")
+                        except OSError:
+                            closed += 1
     record(
-        f"X4 {SLOW_LONG} slow senders, 2 workers",
+        f"G16 {SLOW_LONG} slow senders and a client 100 times over its limit, 1 worker",
         seed=None,
         seconds=time.monotonic() - begun,
         counts={
             "p99 ms without": round(1000 * calm, 1),
             "p99 ms amid them": round(1000 * statistics.median(busy), 1),
             "sends to a closed connection": closed,
+            "answered 429": statuses[429],
+            "answered otherwise": sum(statuses.values()) - statuses[429],
         },
     )
     assert closed

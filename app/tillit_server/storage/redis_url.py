@@ -43,7 +43,13 @@ def connections_to(url: str, connections: int, timeout: float = 0.8) -> Connecti
     if scheme in {"redis+sentinel", "rediss+sentinel"}:
         return _watched(parts, options, connections, settings)
     address = url.partition("?")[0]
-    return ConnectionPool.from_url(f"{address}?{urlencode(options)}", max_connections=connections, **settings)
+    pool = ConnectionPool.from_url(f"{address}?{urlencode(options)}", max_connections=connections, **settings)
+    try:
+        # An option that nobody knows would be found by the first request.
+        pool.connection_class(**pool.connection_kwargs)
+    except TypeError as error:
+        raise ValueError("unknown option") from error
+    return pool
 
 
 def _watched(
