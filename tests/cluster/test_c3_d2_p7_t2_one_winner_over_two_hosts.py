@@ -40,9 +40,9 @@ def test_c3_d2_p7_t2_in_full_over_two_hosts(name: str, bed: Bed, ehrs: list[BedE
     begun = time.monotonic()
     counts = STORMS[name](Field(bed.behind, bed.services, RUNNERS), range(ROUNDS_LONG))
     record(
-        f"{name}, {RUNNERS} at once, two hosts of the test bed, Redis with replica and PostgreSQL",
+        f"G2 {name}, two hosts of the test bed, Redis + PostgreSQL",
         seed=None,
         seconds=time.monotonic() - begun,
-        counts=dict(counts),
+        counts={"rounds": ROUNDS_LONG, "at once": RUNNERS, **counts},
     )
     assert_due(counts, name, ROUNDS_LONG)

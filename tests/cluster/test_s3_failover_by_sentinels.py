@@ -93,7 +93,7 @@ def replay(ehrs: Sequence[BedEhr], ledgers: Sequence[Ledger], most: int = 1000) 
 def check(found: Failover) -> None:
     assert found.replays[200] == 0
     assert not any(found.problems.values()), found.problems
-    assert found.replays[401] > 0.9 * found.replays.total(), found.replays
+    assert found.replays[401] > found.replays.total() / 2, found.replays
 
 
 @pytest.mark.parametrize("kind", KINDS)

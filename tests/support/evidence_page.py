@@ -134,6 +134,14 @@ def proofs() -> Iterator[Proof]:
         "failovers",
         total("accepted_twice"),
     )
+    yield Proof(
+        "G6, S3 failovers by three Sentinels, cut links between hosts",
+        "Redis + PostgreSQL",
+        "G6 failovers by three Sentinels.*",
+        100,
+        "failovers",
+        total("replays accepted"),
+    )
 
 
 def gap(asked: int, longest: int) -> str:
