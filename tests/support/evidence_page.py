@@ -121,7 +121,7 @@ def proofs() -> Iterator[Proof]:
         yield Proof(
             "G8, X1 rolling restarts under load",
             store,
-            f"X1 .*restarts{end}",
+            f"X1 .*restarts under load{end}",
             200,
             "restarts",
             total("0", *LOST),
