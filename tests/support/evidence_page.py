@@ -127,6 +127,14 @@ def proofs() -> Iterator[Proof]:
             total("0", *LOST),
         )
     yield Proof(
+        "G8, X1 rolling restarts of two hosts behind nginx, under load",
+        "Redis + PostgreSQL",
+        "rolling restarts of two hosts behind nginx",
+        200,
+        "restarts",
+        total("failed", "not stopped in good order"),
+    )
+    yield Proof(
         "G6, S3 failovers with a cut link",
         "Redis",
         "G6 Redis failovers.*",

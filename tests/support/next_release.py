@@ -33,6 +33,8 @@ down_revision = "{before:04}"
 def upgrade() -> None:
     """No release that would leave the column empty may go on."""
     raise_floor(op.get_bind(), {before})
+    # First, or it and a settlement would wait for each other.
+    op.execute("LOCK TABLE record")
     op.execute("UPDATE record SET written_by = '0.1.0' WHERE written_by IS NULL")
     op.execute("ALTER TABLE record ALTER COLUMN written_by SET NOT NULL")
 '''

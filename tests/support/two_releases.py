@@ -16,6 +16,7 @@ from support.pages import ROOT
 from support.service import PATIENCE, TILLIT, clean_environment, http
 
 APP = ROOT / "app"
+READY_SECONDS = 120.0
 BESIDE = f"{NETWORK}1"
 """The address of the tests' process beside the switch, where the proxy runs too."""
 _DATABASE = 1
@@ -45,12 +46,13 @@ class Upgradable(ServiceHost):
                 command, capture_output=True, text=True, timeout=120, check=False, env=environment
             )
 
-    def ready(self) -> bool:
-        """Whether it says that requests should be sent here."""
+    def unready(self) -> str:
+        """Why requests should not be sent here; nothing when they should."""
         try:
-            return http("GET", self.management + "/health/ready", timeout=5)[0] == 200
-        except OSError:
-            return False
+            status, _, said = http("GET", self.management + "/health/ready", timeout=5)
+        except OSError as error:
+            return repr(error)
+        return "" if status == 200 else said.decode()
 
 
 class Pair:
@@ -111,7 +113,9 @@ class Pair:
         if app is not None:
             host.become(app)
         host.start()
-        assert eventually(host.ready, seconds=60)
+        assert eventually(lambda: not host.unready(), seconds=READY_SECONDS), (
+            host.unready() + host.log()[-3000:]
+        )
         self.front.serves(name, so=True)
         return code
 
