@@ -60,7 +60,8 @@ def kill_redis(hosts: TwoHosts, chance: random.Random) -> None:
     assert hosts.redis is not None
     hosts.redis.kill()
     if chance.random() < 0.5:
-        (hosts.redis.directory / "appendonly.aof").unlink()
+        for file in hosts.redis.directory.rglob("appendonly*.*"):  # one file up to Redis 6, a directory since
+            file.unlink()
     hosts.redis.start()
 
 
