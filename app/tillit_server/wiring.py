@@ -18,7 +18,7 @@ from tillit_server.audit.events import RingCreated, ServiceStarted, ServiceStopp
 from tillit_server.audit.fences import recording_fences
 from tillit_server.audit.log import AuditLog
 from tillit_server.audit.refusals import RefusalLog
-from tillit_server.audit.restores import Restore, judged, restores_of
+from tillit_server.audit.restores import Restore, dated_after, judged, restores_of
 from tillit_server.audit.rings import SERVICE, RingRecorder
 from tillit_server.backends import Backend, open_backend
 from tillit_server.clock import Clock, ClockFileError, make_clock
@@ -141,6 +141,7 @@ def build(settings: Settings, *, worker: bool = False, aside: Custody | None = N
             audit_secret=audit_secret,
             clock=clock,
             lost=lambda checkpoint: bool(judged([checkpoint], restores)[1]),
+            since=dated_after(restores),
         )
         limits = _limits_of(settings, bare_store, meters) if worker else RateLimits()
         services = Services(

@@ -15,6 +15,8 @@ from support.tokens import key_for
 from tillit.protocol.challenge import parse_challenge
 from tillit.protocol.dpop import make_proof
 from tillit_server.issuer.explain import ExplainLimit
+from tillit_server.web.pages import Pages
+from tillit_server.web.refusing import RefusalForms
 from tillit_server.web.routes import Doors, framework_app
 
 METHODS = ("GET", "POST")
@@ -24,7 +26,8 @@ METHODS = ("GET", "POST")
 def routes(backstage: Backstage) -> list[tuple[str, str]]:
     """Method and path of everything that the service answers, but for the token endpoint's own door."""
     doors = Doors("", {}, 0, ExplainLimit(1, time.monotonic))
-    rules = list(framework_app(backstage.services, doors).url_map.iter_rules())
+    refusals = RefusalForms(Pages(backstage.services.issuer))
+    rules = list(framework_app(backstage.services, doors, refusals).url_map.iter_rules())
     return [(method, str(rule)) for rule in rules for method in METHODS if method in (rule.methods or ())]
 
 

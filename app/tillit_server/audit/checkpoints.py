@@ -81,7 +81,8 @@ class CheckpointKeeper:
     """Keeps the newest checkpoint of all workers in one file, replaced as a whole.
 
     `told` hears every line that is written, to pass it on to where the file's owner cannot reach. `lost` says
-    of a checkpoint whether a restore has lost what it saw: it is kept then, and a new one is begun.
+    of a checkpoint whether a restore has lost what it saw: it is kept then, and a new one is begun. None is
+    dated before `since` (Unix seconds), so that they are told apart from those.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class CheckpointKeeper:
         clock: Callable[[], float],
         told: Callable[[str], None] = lambda _: None,
         lost: Callable[[Checkpoint], bool] = lambda _: False,
+        since: int = 0,
     ) -> None:
         self._path = path
         self._journal = journal
@@ -100,6 +102,7 @@ class CheckpointKeeper:
         self._clock = clock
         self._told = told
         self._lost = lost
+        self._since = since
         self._last = Checkpoint(0, ())
 
     def last(self) -> Checkpoint | None:
@@ -115,7 +118,7 @@ class CheckpointKeeper:
         Raises `StorageUnavailable`, `OSError`, and `CheckpointInvalid` when the file is not ours or says that
         the store has lost entries: then the file is left alone, for it is the evidence.
         """
-        now = int(self._clock())
+        now = max(int(self._clock()), self._since)
         found = Checkpoint(now, tuple(self._journal.heads()))
         fresh = found.entries - self._last.entries
         if not fresh or (fresh < EVERY_ENTRIES and 0 <= now - self._last.at < EVERY_SECONDS):

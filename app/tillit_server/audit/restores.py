@@ -53,6 +53,11 @@ def restores_of(records: Records) -> tuple[Restore, ...]:
     return tuple(_restore(record.value) for _, record in records.each(KIND))
 
 
+def dated_after(restores: Iterable[Restore]) -> int:
+    """The first second (Unix) that a checkpoint made from now on may be dated to."""
+    return max((restore.at + 1 for restore in restores), default=0)
+
+
 def _restore(value: Mapping[str, Any]) -> Restore:
     heads = (Head(int(slot), seq, bytes.fromhex(link)) for slot, (seq, link) in value["heads"].items())
     return Restore(value["at"], value["made_at"], tuple(heads))
@@ -66,7 +71,8 @@ def judged(
     kept: list[Checkpoint] = []
     gaps: set[Gap] = set()
     for checkpoint in checkpoints:
-        later = [restore for restore in known if restore.at > checkpoint.at]
+        # In whole seconds; no checkpoint of afterwards has the date of the restore (`dated_after`).
+        later = [restore for restore in known if restore.at >= checkpoint.at]
         heads: list[Head] = []
         for head in checkpoint.heads:
             losses = [restore for restore in later if restore.seen(head.slot) < head.seq]
