@@ -75,7 +75,7 @@ class Told(io.TextIOBase):
 
 
 def _ratios(arguments: argparse.Namespace) -> None:
-    """Both stores, one worker and two, durable and not."""
+    """Both stores, one worker on one core and two on two, durable and not."""
     print(
         "| Store | Durability | Workers | Tokens/s | of the floor | Tokens/CPU s of the service, of the floor",
         end="",
@@ -83,7 +83,8 @@ def _ratios(arguments: argparse.Namespace) -> None:
     print(" | Tokens/CPU s of all | of the floor | p50 ms | p99 ms |")
     print("|---|---|" + "---:|" * 8)
     for workers, durable in ((1, True), (2, True), (1, False)):
-        with _opened(STORES, workers=workers, durable=durable) as benches:
+        cores = sorted(os.sched_getaffinity(0))[:workers]
+        with _opened(STORES, workers=workers, durable=durable, cores=cores) as benches:
             for store, rounds in _in_turn(
                 benches, arguments.rounds, arguments.requests, 2 * PER_HOST
             ).items():
