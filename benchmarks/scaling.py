@@ -21,9 +21,10 @@ from benchmarks.growth import LARGEST, STEPS, print_growth
 from benchmarks.paths import PATHS
 from benchmarks.processes import counting_fsyncs, written
 from benchmarks.rounds import PARTS, Bench, Round, opened_bench
-from benchmarks.stores import EMBEDDED, SERVERS, Stored
+from benchmarks.stores import EMBEDDED, REPLICATED, SERVERS, Stored
 
 STORES = (EMBEDDED, SERVERS)
+WITH_REPLICA = (*STORES, REPLICATED)
 HOSTS = (1, 2, 3)
 WORKERS = (1, 2, 4)
 MEASURED, END = "<!-- measured -->", "<!-- /measured -->"
@@ -75,7 +76,7 @@ class Told(io.TextIOBase):
 
 
 def _ratios(arguments: argparse.Namespace) -> None:
-    """Both stores, one worker on one core and two on two, durable and not."""
+    """Every store, one worker on one core and two on two, durable and not."""
     print(
         "| Store | Durability | Workers | Tokens/s | of the floor | Tokens/CPU s of the service, of the floor",
         end="",
@@ -84,7 +85,8 @@ def _ratios(arguments: argparse.Namespace) -> None:
     print("|---|---|" + "---:|" * 8)
     for workers, durable in ((1, True), (2, True), (1, False)):
         cores = sorted(os.sched_getaffinity(0))[:workers]
-        with _opened(STORES, workers=workers, durable=durable, cores=cores) as benches:
+        stores = WITH_REPLICA if durable else STORES
+        with _opened(stores, workers=workers, durable=durable, cores=cores) as benches:
             for store, rounds in _in_turn(
                 benches, arguments.rounds, arguments.requests, 2 * PER_HOST
             ).items():
@@ -99,14 +101,14 @@ def _ratios(arguments: argparse.Namespace) -> None:
 
 def _cost(arguments: argparse.Namespace) -> None:
     """What one token costs, part by part."""
-    print("| One token | " + " | ".join(STORES) + " |\n|---|" + "---:|" * len(STORES))
+    print("| One token | " + " | ".join(WITH_REPLICA) + " |\n|---|" + "---:|" * len(WITH_REPLICA))
     found: dict[str, dict[str, float]] = {}
-    with _opened(STORES) as benches:
+    with _opened(WITH_REPLICA) as benches:
         for store, bench in benches.items():
             bench.round(arguments.requests // 4, concurrency=2 * PER_HOST)
             found[store] = _cost_of(bench, arguments.requests)
     for line in dict.fromkeys(name for costs in found.values() for name in costs):
-        cells = (f"{found[store][line]:,.2f}" if line in found[store] else "–" for store in STORES)
+        cells = (f"{found[store][line]:,.2f}" if line in found[store] else "–" for store in WITH_REPLICA)
         print(f"| {line} | " + " | ".join(cell.removesuffix(".00") for cell in cells) + " |")
 
 
@@ -198,16 +200,27 @@ def _print_curve(name: str, rounds: Mapping[object, list[Round]]) -> None:
     print(f"| {name} | Tokens/s | Service µs | Redis µs | PostgreSQL µs | Tokens/CPU s of all | of one |")
     print("|---:|" + "---:|" * 6)
     alone = next(iter(rounds.values()))
+    curve: dict[object, float] = {}
     for number, taken in rounds.items():
         mid = _median_of(taken)
-        of_one = statistics.median(
+        curve[number] = statistics.median(
             r.per_cpu_second / one.per_cpu_second for r, one in zip(taken, alone, strict=True)
         )
         cpu = " | ".join(f"{statistics.median(r.micros(part) for r in taken):.0f}" for part in PARTS)
         print(
-            f"| {number} | {mid('per_second'):.0f} | {cpu} | {mid('per_cpu_second'):.0f} | {of_one:.2f} |",
+            f"| {number} | {mid('per_second'):.0f} | {cpu} | {mid('per_cpu_second'):.0f} | {curve[number]:.2f} |",
             flush=True,
         )
+    _draw(name, curve)
+
+
+def _draw(name: str, curve: Mapping[object, float]) -> None:
+    """The last column as a chart, which the page shows where Mermaid is understood."""
+    print("\n```mermaid\nxychart-beta")
+    print('    title "Tokens per CPU second of all, of one"')
+    print(f'    x-axis "{name}" [{", ".join(map(str, curve))}]')
+    print(f"    y-axis 0 --> {max(1.5, *curve.values()):.1f}")
+    print(f"    line [{', '.join(f'{value:.2f}' for value in curve.values())}]\n```", flush=True)
 
 
 def _median_of(rounds: Sequence[Round]) -> Callable[[str], float]:

@@ -1,5 +1,6 @@
 """The stores under measurement: the embedded one, and Redis + PostgreSQL, started for the purpose from their wheels.
 
+Redis stands alone, or has a replica that must acknowledge whatever is spent.
 Durable, they are set up as the pages for operators say. Otherwise nothing waits for a disk, by means that no
 installation has.
 """
@@ -7,7 +8,7 @@ installation has.
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,10 +22,11 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))
 
 from support.postgres import QUICK, Postgres  # noqa: E402 (the tests' own path comes first)
-from support.redis_server import RedisServer, redis_server  # noqa: E402
+from support.redis_server import RedisServer, redis_pair, redis_server  # noqa: E402
 
 EMBEDDED = "sqlite"
 SERVERS = "servers"
+REPLICATED = "servers, a replica"
 SAMPLE = 200
 TABLES = ("record", "removed", "journal", "label", "settled")
 
@@ -82,16 +84,18 @@ class Servers(Store):
     redis: RedisServer = field(kw_only=True)
     postgres: Postgres = field(kw_only=True)
     url: str = field(kw_only=True)
+    replica: RedisServer | None = field(default=None, kw_only=True)
 
     def cpu(self) -> dict[str, float]:
         """Seconds so far of each server."""
-        redis, postgres = self.pids()
-        return {"redis": cpu_seconds(redis), "postgresql": cpu_seconds(postgres)}
+        postgres, *redis = map(cpu_seconds, self.pids())
+        return {"redis": sum(redis), "postgresql": postgres}
 
     def pids(self) -> list[int]:
         """Of the servers."""
         assert self.postgres.process is not None
-        return [self.redis.pid, self.postgres.process.pid]
+        redis = [self.redis, self.replica] if self.replica else [self.redis]
+        return [self.postgres.process.pid, *(server.pid for server in redis)]
 
     def stored(self, data: Path) -> Stored:
         """As the servers tell it."""
@@ -108,11 +112,15 @@ class Servers(Store):
         return Stored(int(database[0]), int(log[0]), memory, max(left, default=0.0))
 
 
-def on_servers(postgres: Postgres, redis: RedisServer, *, durable: bool = True) -> Servers:
+def on_servers(
+    postgres: Postgres, redis: RedisServer, *, replica: RedisServer | None = None, durable: bool = True
+) -> Servers:
     """A new installation's place on servers that run."""
     url = postgres.migrated_database()
     settings = {"storage_url": url, "storage_shared_url": redis.url}
-    return Servers(SERVERS, MappingProxyType(settings), durable, redis=redis, postgres=postgres, url=url)
+    name = REPLICATED if replica else SERVERS
+    fixed = MappingProxyType(settings)
+    return Servers(name, fixed, durable, redis=redis, replica=replica, postgres=postgres, url=url)
 
 
 @contextmanager
@@ -122,6 +130,11 @@ def opened_store(name: str, *, durable: bool = True) -> Iterator[Store]:
         yield Store(durable=durable)
         return
     appended = {"appendonly": "yes", "appendfsync": "everysec"} if durable else {}
-    with redis_server(**appended) as redis, closing(Postgres(*() if durable else QUICK)) as postgres:
+    with ExitStack() as stack:
+        if name == REPLICATED:
+            redis, replica = stack.enter_context(redis_pair(**appended))
+        else:
+            redis, replica = stack.enter_context(redis_server(**appended)), None
+        postgres = stack.enter_context(closing(Postgres(*() if durable else QUICK)))
         postgres.start()
-        yield on_servers(postgres, redis, durable=durable)
+        yield on_servers(postgres, redis, replica=replica, durable=durable)

@@ -11,11 +11,11 @@ from benchmarks import __main__ as comparing
 from benchmarks import growth, rounds, scaling
 from benchmarks.paths import PATHS
 from benchmarks.rounds import Bench, opened_bench
-from benchmarks.stores import EMBEDDED, SERVERS, on_servers
+from benchmarks.stores import EMBEDDED, REPLICATED, SERVERS, on_servers
 
 from support.pages import ROOT
 from support.postgres import Postgres
-from support.redis_server import redis_server
+from support.redis_server import redis_pair, redis_server
 
 FEW = ("--requests", "16", "--rounds", "1")
 SMALL = ("--largest", "100", "--steps", "1")
@@ -23,13 +23,15 @@ SMALL = ("--largest", "100", "--steps", "1")
 
 @pytest.fixture(scope="module")
 def benches(postgres: Postgres) -> Iterator[dict[str, Bench]]:
-    """A service of one host on the embedded store, and one of two hosts on servers."""
+    """A service of one host on the embedded store, one of two hosts on servers, and one where Redis has a replica."""
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server())
-        servers = on_servers(postgres, redis)
+        servers = on_servers(postgres, stack.enter_context(redis_server()))
+        master, replica = stack.enter_context(redis_pair())
+        replicated = on_servers(postgres, master, replica=replica)
         yield {
             EMBEDDED: stack.enter_context(opened_bench(EMBEDDED, PATHS["token"])),
             SERVERS: stack.enter_context(opened_bench(servers, PATHS["token"], hosts=2)),
+            REPLICATED: stack.enter_context(opened_bench(replicated, PATHS["token"])),
         }
 
 
