@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
-class WrongAnswer(Exception):  # noqa: N818 (what happened)
+class WrongAnswer(Exception):
     """The service answered something else than it should; the run is worth nothing."""
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))
 
 from support.postgres import QUICK, Postgres  # noqa: E402 (the tests' own path comes first)
-from support.redis_server import RedisServer, redis_pair, redis_server  # noqa: E402
+from support.redis_server import RedisServer, redis_pair, redis_server  # noqa: E402 (as above)
 
 EMBEDDED = "sqlite"
 SERVERS = "servers"

@@ -12,8 +12,6 @@ from support.commands import TILLIT, Command, run
 from support.processes import open_files
 from support.service import Service, clean_environment
 
-HERE = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="there is no /proc here")
-
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -48,7 +46,6 @@ def test_a_command_has_the_place_and_the_variables_it_was_given(tmp_path: Path):
     assert refused.returncode == 2
 
 
-@HERE
 def test_a_service_is_a_child_with_a_session_of_its_own(service: Service, frozen_service: Service):
     """It leads its group, holds as many descriptors as one that an operator started, and tells how it ended."""
     forked, installed = frozen_service.process, service.process

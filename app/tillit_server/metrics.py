@@ -5,6 +5,7 @@ request: nothing personal can be in it, and the number of series has a limit.
 """
 
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -38,11 +39,11 @@ _WRITE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 
 
 def outcome_of(status: int) -> str:
     """``answered``, ``refused``, ``limited`` or ``failed``."""
-    if status < 400:  # noqa: PLR2004
+    if status < HTTPStatus.BAD_REQUEST:
         return "answered"
-    if status == 429:  # noqa: PLR2004
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
         return "limited"
-    return "refused" if status < 500 else "failed"  # noqa: PLR2004
+    return "refused" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "failed"
 
 
 class _Bounded:

@@ -59,8 +59,8 @@ def create_app(issuer: str, base_url: str) -> Flask:
 def write_down(access: Access, count: int) -> None:
     """Say who saw what and why, as the patient may read it: with the name and without the number (ATT-8)."""
     assert access.person, "the verifier demands an attestation"  # noqa: S101  what the types cannot say
-    assert access.organisation, "and an attestation names an enterprise"  # noqa: S101
-    assert access.attestation, "see above"  # noqa: S101
+    assert access.organisation, "and an attestation names an enterprise"  # noqa: S101  as above
+    assert access.attestation, "see above"  # noqa: S101  as above
     when = datetime.now(UTC).strftime("%H:%M:%S")
     who = f"{access.person.name} ({access.person.authorization}), {access.organisation.point_of_care_name}"
     decision = access.attestation.care_relationship.decision_ref.id

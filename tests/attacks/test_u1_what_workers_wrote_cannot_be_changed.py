@@ -61,10 +61,10 @@ def first_flaw(place: Path, backstage: Backstage) -> tuple[int, int] | None:
 
 def change_a_byte(column: str) -> Change:
     def change(connection: sqlite3.Connection, entry: int) -> None:
-        (found,) = connection.execute(f"SELECT {column} FROM journal WHERE id = ?", (entry,)).fetchone()  # noqa: S608
+        (found,) = connection.execute(f"SELECT {column} FROM journal WHERE id = ?", (entry,)).fetchone()
         changed = bytearray(found)
         changed[len(changed) // 2] ^= 1
-        connection.execute(f"UPDATE journal SET {column} = ? WHERE id = ?", (bytes(changed), entry))  # noqa: S608
+        connection.execute(f"UPDATE journal SET {column} = ? WHERE id = ?", (bytes(changed), entry))
 
     return change
 

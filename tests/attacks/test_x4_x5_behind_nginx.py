@@ -75,7 +75,7 @@ def client(behind: Behind) -> Iterator[ThroughTheProxy]:
     """A client on the other side of the proxy."""
     with closing(Backstage(behind.service)) as backstage:
         ehr = backstage.client()
-        yield ThroughTheProxy(behind, ehr.client_id, ehr.key)  # type: ignore[arg-type]
+        yield ThroughTheProxy(behind, ehr.client_id, ehr.key)
 
 
 def statuses(

@@ -26,7 +26,7 @@ main()
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--host", "0.0.0.0"), "host: development mode listens on a loopback address only"),  # noqa: S104
+        (("--host", "0.0.0.0"), "host: development mode listens on a loopback address only"),
         (("--issuer", "https://tillit.example.no"), "issuer: development mode refuses a public address"),
     ],
 )

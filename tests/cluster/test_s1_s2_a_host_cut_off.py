@@ -58,7 +58,7 @@ def test_s1_s2_a_host_cut_off_from_a_store_says_so(lost: str, bed: Bed, ehrs: li
     assert_in_time([seconds for _, seconds in answers])
     assert documents == [200, 200]
     assert others == [200] * 5
-    print(f"cut off from {lost}: well again {recovery:.1f} s after")  # noqa: T201
+    print(f"cut off from {lost}: well again {recovery:.1f} s after")
     assert recovery < 15
 
 

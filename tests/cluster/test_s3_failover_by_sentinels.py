@@ -100,7 +100,7 @@ def check(found: Failover) -> None:
 def test_s3_nothing_counts_twice_when_sentinels_promote(kind: str, bed: Bed, ehrs: list[BedEhr]):
     """Both hosts go on by themselves in time, and refuse everything that gave a token before, then and after the cut is mended."""
     found = fail_over(bed, kind, ehrs)
-    print(f"{kind}: {found}")  # noqa: T201
+    print(f"{kind}: {found}")
     check(found)
     assert found.unavailable < LONGEST + BUSY
 

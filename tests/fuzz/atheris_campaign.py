@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support import fuzzing  # noqa: E402 (the tests' own path comes first)
-from support.evidence import record  # noqa: E402
-from support.tokens import NOW, access_claims, assertion_claims, compact, proof_claims  # noqa: E402
+from support.evidence import record  # noqa: E402 (as above)
+from support.tokens import NOW, access_claims, assertion_claims, compact, proof_claims  # noqa: E402 (as above)
 
 HOME = ROOT / ".hypothesis" / "atheris"
 LONGEST = 6_000
@@ -91,9 +91,9 @@ def run(name: str, seconds: int, seed: int) -> bool:
         **(json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}),
     }
     record(f"fuzz {name} (atheris)", seed=seed, seconds=time.monotonic() - started, counts=counts)
-    print(name, counts, flush=True)  # noqa: T201 (a script that talks to its user)
+    print(name, counts, flush=True)
     if done.returncode:
-        print(output[-4000:])  # noqa: T201
+        print(output[-4000:])
     return done.returncode == 0
 
 

@@ -254,7 +254,7 @@ def test_production_is_not_guessed_at(name: str):
     assert fault.startswith(f"{name}: needed")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "10.0.0.1", "2001:db8::1"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "10.0.0.1", "2001:db8::1"])
 def test_development_listens_on_loopback_only(host: str, tmp_path: Path):
     """Development mode refuses every address that others can reach."""
     found = faults(dev=True, data=tmp_path, host=host)

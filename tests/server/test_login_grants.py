@@ -240,7 +240,7 @@ def test_nothing_of_a_login_lies_for_ever(tmp_path: Path):
     with sqlite3.connect(path) as file:
         lasting = {kind for (kind,) in file.execute("SELECT kind FROM record WHERE until IS NULL")}
         ends = [
-            file.execute(f"SELECT max(until) FROM {table}").fetchone()[0]  # noqa: S608 (three names)
+            file.execute(f"SELECT max(until) FROM {table}").fetchone()[0]
             for table in ("record", "ticket", "once")
         ]
     new.close()

@@ -130,7 +130,7 @@ def test_without_the_database_no_token_and_keys_all_the_same(hosts: Hosts, fault
     if fault == "frozen":
         frozen = hosts.postgres.frozen()
         frozen.__enter__()
-        back = lambda: frozen.__exit__(None, None, None)  # noqa: E731
+        back = lambda: frozen.__exit__(None, None, None)  # noqa: E731 (the other branch has a function)
     else:
         back = stopped(hosts.postgres, FAULTS[fault])
     waits: list[float] = []

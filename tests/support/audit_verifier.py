@@ -8,6 +8,7 @@ import hmac
 import json
 import sqlite3
 import sys
+from pathlib import Path
 
 
 def mac(key, message):
@@ -62,7 +63,7 @@ def read_rows(path):
 
 if __name__ == "__main__":
     database, secret_hex, *files = sys.argv[1:]
-    lines = [line for name in files for line in open(name, encoding="utf-8")]  # noqa: SIM115, PTH123
+    lines = [line for name in files for line in Path(name).read_text(encoding="utf-8").splitlines()]
     flaw = find_flaw(read_rows(database), bytes.fromhex(secret_hex), lines)
-    print("intact" if flaw is None else f"slot {flaw[0]} entry {flaw[1]}: {flaw[2]}")  # noqa: T201
+    print("intact" if flaw is None else f"slot {flaw[0]} entry {flaw[1]}: {flaw[2]}")
     sys.exit(flaw is not None)

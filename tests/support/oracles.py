@@ -34,7 +34,7 @@ class Roomy(other_jws.JWSRegistry):
     max_header_length = max_payload_length = max_signature_length = 200_000
 
 
-class Disagrees(AssertionError):  # noqa: N818 (what it says)
+class Disagrees(AssertionError):
     """The oracle refuses what was accepted, or reads it otherwise."""
 
 

@@ -128,7 +128,7 @@ def tables(path: Path) -> dict[str, list[Any]]:
     """What lasts, as it lies in an embedded store."""
     with closing(sqlite3.connect(path)) as connection:
         return {
-            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall())  # noqa: S608 (our own names)
+            name: sorted(connection.execute(f"SELECT * FROM {name}").fetchall())
             for name in ("record", "removed", "journal", "label")
         }
 

@@ -35,5 +35,5 @@ def carry(one: socket.socket, other: socket.socket, seconds: float) -> None:
 
 if __name__ == "__main__":
     ends = opened(sys.argv[1]), opened(sys.argv[2])
-    print("carrying", flush=True)  # noqa: T201
+    print("carrying", flush=True)
     carry(*ends, float(sys.argv[3]))

@@ -82,7 +82,7 @@ def useradd(*_: str) -> None:
 def runuser(dash_u: str, user: str, dashes: str, *command: str) -> None:
     """Run it all the same; PostgreSQL hears who it would have been."""
     assert (dash_u, dashes) == ("-u", "--")
-    os.execvpe(command[0], command, {**os.environ, "USER": user, "PGUSER": user})  # noqa: S606
+    os.execvpe(command[0], command, {**os.environ, "USER": user, "PGUSER": user})  # noqa: S606 (as `runuser` does)
 
 
 def scp(*words: str) -> None:
@@ -129,9 +129,15 @@ _UNITS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+class _Unit(configparser.ConfigParser):
+    """A file whose settings keep their capital letters."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
 def _unit_file(name: str) -> Mapping[str, str]:
-    parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser = _Unit(strict=False, interpolation=None)
     parser.read_string(Path(f"/etc/systemd/system/{name}.service").read_text())
     return parser["Service"]
 

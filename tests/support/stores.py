@@ -50,11 +50,11 @@ class PlainSealer(Sealer):
     def __init__(self) -> None:
         super().__init__(lambda: KEYS)
 
-    def seal(self, kind: str, key: str, value: Any) -> bytes:  # noqa: ARG002
+    def seal(self, kind: str, key: str, value: Any) -> bytes:  # noqa: ARG002 (the signature of its base)
         """Plain JSON."""
         return orjson.dumps(value)
 
-    def open(self, kind: str, key: str, sealed: bytes) -> Any:  # noqa: ARG002
+    def open(self, kind: str, key: str, sealed: bytes) -> Any:  # noqa: ARG002 (the signature of its base)
         """Plain JSON."""
         return orjson.loads(sealed)
 

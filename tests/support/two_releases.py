@@ -96,7 +96,7 @@ class Pair:
 
     def at_front(self, ehr: BedEhr) -> BedEhr:
         """The same client, who goes to the proxy."""
-        return ehr.at(_Proxy(self.front, self.hosts[0]))  # type: ignore[arg-type]
+        return ehr.at(_Proxy(self.front, self.hosts[0]))
 
     @contextmanager
     def load(self, ehr: BedEhr, *, clients: int = 4) -> Iterator[Ledger]:

@@ -104,7 +104,7 @@ def _run(program: str, *arguments: str) -> None:
     sys.path.insert(0, "")
     sys.argv[:2] = ["-c"]
     module = sys.modules["__main__"] = ModuleType("__main__")
-    exec(compile(arguments[1], "<string>", "exec"), vars(module))  # noqa: S102
+    exec(compile(arguments[1], "<string>", "exec"), vars(module))  # noqa: S102 (as `python -c` does)
 
 
 if __name__ == "__main__":

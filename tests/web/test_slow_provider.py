@@ -14,8 +14,8 @@ from support.relying_party import authorize_url
 from support.visitor import Page, Returned, Visitor
 
 STRANGERS = 40
-SLOW = 3.0
-SOON = 2.0
+SLOW = 5.0
+SOON = 4.0
 
 
 def statuses(house: House, **arguments: Any) -> set[int]:

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Protocol
 
 
-class RegisterUnavailable(Exception):  # noqa: N818 - it names the state of the register, not a mistake
+class RegisterUnavailable(Exception):
     """The named register must answer and does not (ATT-REGISTER, HTTP 503)."""
 
     def __init__(self, register: str) -> None:

@@ -30,7 +30,7 @@ _TOO_LARGE: Final = f"larger than {LARGEST} bytes"
 _TOO_DEEP: Final = f"more than {DEEPEST} levels deep"
 
 
-class Malformed(ValueError):  # noqa: N818 - read as `Malformed`, like the protocol's `Rejected`
+class Malformed(ValueError):
     """A token's attestation claim is not what a trust anchor issues. Never holds a value from the claim."""
 
 

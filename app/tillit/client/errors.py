@@ -15,7 +15,7 @@ class ClientError(Exception):
         self.cause: Mapping[str, Any] = cause
 
 
-class NotSent(ClientError):  # noqa: N818, reads as what happened
+class NotSent(ClientError):
     """Nothing left this machine. `code` is one of the constants.
 
     With `ATTESTATION_REFUSED`, `violations` says which rules refused and where in the attestation.
@@ -37,11 +37,11 @@ class NotSent(ClientError):  # noqa: N818, reads as what happened
         self.violations = tuple(violations)
 
 
-class Unreachable(ClientError):  # noqa: N818, reads as what happened
+class Unreachable(ClientError):
     """No usable answer came. `code` is one of `tillit.outbound.TransportError`, such as `timed_out`."""
 
 
-class BadAnswer(ClientError):  # noqa: N818, reads as what happened
+class BadAnswer(ClientError):
     """The server's answer breaks the protocol. `code` is one of the constants; the answer is not used."""
 
     NOT_JSON = "not_json"
@@ -64,7 +64,7 @@ class BadAnswer(ClientError):  # noqa: N818, reads as what happened
     """Userinfo speaks of somebody else than the ID token."""
 
 
-class ServerRefused(ClientError):  # noqa: N818, reads as what happened
+class ServerRefused(ClientError):
     """The server said no. `code` is its OAuth error, such as `invalid_authorization_details`.
 
     `description` is its explanation, which begins with the rule where a rule refused; `retry_after` is in

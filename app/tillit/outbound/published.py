@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Unavailable(Exception):  # noqa: N818, the state of the other party, not an error of ours
+class Unavailable(Exception):
     """There is no usable copy and none can be fetched now. Ask again in `retry_after` seconds."""
 
     def __init__(self, retry_after: float, detail: str) -> None:

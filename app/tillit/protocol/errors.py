@@ -25,7 +25,7 @@ def _is_scalar(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and abs(value) < _PRINTABLE_NUMBER)
 
 
-class Rejected(Exception):  # noqa: N818, a refusal is an answer and no error of ours
+class Rejected(Exception):
     """A neutral refusal by gate, signature, key quality or claim check; the caller decides the OAuth code.
 
     ``reason`` is English and never holds input that could be personal. ``pointer`` names the member at

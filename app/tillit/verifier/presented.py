@@ -19,11 +19,11 @@ class Presented:
     proofs: Sequence[str] = field(repr=False)
 
 
-class NoCredentials(Exception):  # noqa: N818, an ordinary first request, not an error
+class NoCredentials(Exception):
     """There is no Authorization header at all."""
 
 
-class BadCredentials(Exception):  # noqa: N818, the caller's fault
+class BadCredentials(Exception):
     """The Authorization header cannot be read, or there is more than one. The text never quotes it."""
 
 

@@ -16,7 +16,7 @@ ACCESS_DENIED = "access_denied"
 TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
 
 
-class Refused(Exception):  # noqa: N818, a refusal is an answer, not a fault
+class Refused(Exception):
     """The request is not let through. `status`, `headers` and `body` are the answer, ready to send.
 
     `error` is the code in the body, one of the constants of this module. `rule` is the rule of the trust

@@ -7,7 +7,7 @@ from typing import Protocol
 SLOT_SECONDS = 10
 
 
-class ReplayUnavailable(Exception):  # noqa: N818, the state of a store, not an error of ours
+class ReplayUnavailable(Exception):
     """The memory cannot say whether the proof is new: the verifier answers 503 and never fails open."""
 
 

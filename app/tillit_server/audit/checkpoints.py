@@ -20,7 +20,7 @@ EVERY_SECONDS = 60
 EVERY_ENTRIES = 100
 
 
-class CheckpointInvalid(Exception):  # noqa: N818
+class CheckpointInvalid(Exception):
     """Not a checkpoint made with our audit secret."""
 
 

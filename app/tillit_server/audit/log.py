@@ -20,7 +20,7 @@ _LABEL_BYTES = 16
 _DAY = 86_400
 
 
-class RetentionRefused(Exception):  # noqa: N818
+class RetentionRefused(Exception):
     """A month that is not over cannot be destroyed."""
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +46,12 @@ def token(output: str, **given: Any) -> None:
     body = _document(response)
     if output == "json":
         print_json(body)
-    elif response.status == 200:  # noqa: PLR2004
+    elif response.status == HTTPStatus.OK:
         click.echo(body["access_token"])
     else:
         click.echo(f"refused: {body.get('error')}: {body.get('error_description')}", err=True)
         click.echo(f"error id: {response.header('Error-Id')}", err=True)
-    raise SystemExit(0 if response.status == 200 else 1)  # noqa: PLR2004
+    raise SystemExit(0 if response.status == HTTPStatus.OK else 1)
 
 
 @click.command()

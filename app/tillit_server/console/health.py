@@ -18,7 +18,7 @@ STARTING = "starting"
 _TELLING = (StorageUnavailable, CustodyError, NoSigningKey)
 
 
-class NotWell(Exception):  # noqa: N818 (a state, not a fault)
+class NotWell(Exception):
     """A part that is not well; the text says why, in one line that may be shown to an operator."""
 
 

@@ -55,7 +55,7 @@ class Attested:
         return None if self.attestation is None else self.attestation.toa + MAX_AGE
 
 
-class AttestationRefused(OAuthError):  # noqa: N818 (a refusal is an answer)
+class AttestationRefused(OAuthError):
     """The attestation breaks rules; ``violations`` lists all of them, the error speaks of the first."""
 
     def __init__(self, violations: tuple[Violation, ...]) -> None:

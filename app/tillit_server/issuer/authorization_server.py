@@ -16,7 +16,7 @@ from tillit_server.issuer.services import Services
 from tillit_server.issuer.token_endpoint import issue_token, judge_token_request
 
 
-class SentRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no types
+class SentRequest(OAuth2Request):
     """A request that the front door has parsed, on a transport that the settings have judged (ATT-3)."""
 
     def __init__(self, sent: Request) -> None:  # the base would judge the transport again, by request
@@ -27,7 +27,7 @@ class SentRequest(OAuth2Request):  # type: ignore[misc]  # Authlib carries no ty
         self.sent = sent
 
 
-class TokenServer(AuthorizationServer):  # type: ignore[misc]  # Authlib carries no types
+class TokenServer(AuthorizationServer):
     """The token endpoint as Authlib knows it."""
 
     def __init__(self, services: Services) -> None:
@@ -49,7 +49,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]  # Authlib carries
         """Nobody listens: what happened is in the audit."""
 
 
-class StepsGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]  # Authlib carries no types
+class StepsGrant(BaseGrant, TokenEndpointMixin):
     """Any grant: the list of steps judges, the settlement answers."""
 
     def validate_token_request(self) -> None:

@@ -97,7 +97,7 @@ def read_refresh_token(text: str) -> RefreshToken | None:
         return None
     family, generation, mac = parts
     # One spelling only: a token that is longer, shorter or padded is another token (threat P8).
-    if not generation.isdigit() or len(generation) > 9 or str(int(generation)) != generation:  # noqa: PLR2004
+    if not generation.isdigit() or len(generation) > 9 or str(int(generation)) != generation:  # noqa: PLR2004 (digits)
         return None
     return RefreshToken(family, int(generation), mac)
 

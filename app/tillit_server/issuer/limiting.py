@@ -235,6 +235,6 @@ class Addresses:
 
 def _site(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """Whoever has one IPv6 address has the others of its network too."""
-    if address.version == 4:  # noqa: PLR2004
+    if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     return str(ipaddress.ip_network((int(address), _IPV6_SITE), strict=False))

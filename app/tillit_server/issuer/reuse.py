@@ -22,7 +22,7 @@ _PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 """Seconds between looks for a family that is being written."""
 
 
-class Reused(OAuthError):  # noqa: N818 (a refusal is an answer)
+class Reused(OAuthError):
     """``invalid_grant``, with a consequence: ``family`` ends (see ``end_family``)."""
 
     def __init__(self, kind: Literal["code", "refresh_token"], family: str) -> None:

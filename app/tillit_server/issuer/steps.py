@@ -16,7 +16,7 @@ K = TypeVar("K", bound="Facts")
 Step = Callable[[K], Any]
 
 
-class NotYetKnown(LookupError):  # noqa: N818 (a state, not a fault)
+class NotYetKnown(LookupError):
     """A step asked for a fact that an earlier step did not establish."""
 
     def __init__(self, fact: str) -> None:
@@ -50,7 +50,7 @@ class Finding:
     detail: str = ""
 
 
-class Refused(Exception):  # noqa: N818 (a refusal is an answer, not a fault)
+class Refused(Exception):
     """A step refused the request; carries the finding, the error to answer with and what was known."""
 
     def __init__(self, finding: Finding, error: OAuthError, known: "Facts") -> None:

@@ -15,7 +15,7 @@ _TABLES: Final = frozenset({"record", "removed", "journal", "label"})
 _LARGEST: Final = 2**53
 
 
-class BackupDamaged(Exception):  # noqa: N818  (what the file is)
+class BackupDamaged(Exception):
     """The file is no backup, is not whole, or was changed; nothing of it was used. The text is one line."""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-class ProgramEnded(RuntimeError):  # noqa: N818  (what happened)
+class ProgramEnded(RuntimeError):
     """A program of the drill ended, or gave no line of JSON. The text names it, and what it last said."""
 
 

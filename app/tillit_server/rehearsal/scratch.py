@@ -22,7 +22,7 @@ ANSWER_SECONDS = 10.0
 DISCOVERY = "/.well-known/openid-configuration"
 
 
-class CannotRehearse(RuntimeError):  # noqa: N818  (what it says)
+class CannotRehearse(RuntimeError):
     """The scratch installation did not start; nothing was rehearsed."""
 
 

@@ -17,7 +17,7 @@ from tillit_server.signing.files import CustodyError, locked, read_secret, repla
 GUARD_FILE = "ring.guard"
 
 
-class RolledBack(CustodyError):  # noqa: N818  (a state of the store, not a fault of ours)
+class RolledBack(CustodyError):
     """The store holds an older, another or no ring, though this host has seen a newer one.
 
     ``expected`` and ``found`` are epochs.

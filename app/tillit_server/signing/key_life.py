@@ -21,7 +21,7 @@ class State(StrEnum):
 LIFE = tuple(State)
 
 
-class NoNewKey(Exception):  # noqa: N818  (says what there is not)
+class NoNewKey(Exception):
     """No key can be made now."""
 
 

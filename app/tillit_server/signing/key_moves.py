@@ -18,7 +18,7 @@ LEAD = 5
 """A move that need not hurry takes effect so many seconds later: by then every process has seen the ring."""
 
 
-class IllegalMove(Exception):  # noqa: N818  (the name of what was asked for)
+class IllegalMove(Exception):
     """What was asked for would break something; nothing was done. The text is one line with the remedy."""
 
 

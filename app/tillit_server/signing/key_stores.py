@@ -50,7 +50,7 @@ def open_key_stores(
         return (sealed,)
     try:
         from tillit_server.signing.pkcs11 import TokenKeys  # noqa: PLC0415  (an extra of its own)
-        from tillit_server.signing.pkcs11_token import Token  # noqa: PLC0415
+        from tillit_server.signing.pkcs11_token import Token  # noqa: PLC0415  (as above)
     except ImportError:
         raise CustodyError("pkcs11_module: needs the extra: pip install tillit[server,hsm]") from None
     in_token = TokenKeys(Token(place.module, place.label, place.pin_file, place.sessions), spared=spared)

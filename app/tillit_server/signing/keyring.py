@@ -41,7 +41,7 @@ DESTROY_AFTER = 7 * DAY
 """A private half is kept for so long after its key was gone, in case its end was a mistake of the clock."""
 
 
-class NoSigningKey(LookupError):  # noqa: N818  (a state of the ring)
+class NoSigningKey(LookupError):
     """No key of this algorithm signs at this instant: it is not enabled, or announced and not yet active."""
 
 

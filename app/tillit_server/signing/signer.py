@@ -32,7 +32,7 @@ __all__ = ["NoSigningKey", "RingUnavailable", "SelfCheckFailed", "Signer"]
 _SELF_TEST = b"tillit: a look at the keys before the start"  # no token: it has no dots
 
 
-class SelfCheckFailed(RuntimeError):  # noqa: N818  (says what happened)
+class SelfCheckFailed(RuntimeError):
     """A signature just made does not verify.
 
     It was thrown away; nothing may be sent. Carries no token text.

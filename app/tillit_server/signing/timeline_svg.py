@@ -77,7 +77,7 @@ def _legend() -> Iterator[str]:
 
 def _ticks(begin: float, end: float, bottom: int, x: _Place) -> Iterator[str]:
     days = (end - begin) / DAY
-    step = next((n for n in (1, 7, 14, 30, 60, 90, 180, 365) if days / n <= 8), 730) * DAY  # noqa: PLR2004
+    step = next((n for n in (1, 7, 14, 30, 60, 90, 180, 365) if days / n <= 8), 730) * DAY  # noqa: PLR2004 (lines)
     at = math.ceil(begin / DAY) * DAY
     while at < end:
         mark, day = x(at), instant(at)[:10]

@@ -12,7 +12,7 @@ Json: TypeAlias = Any
 ConflictReason: TypeAlias = Literal["spent", "forgotten", "unknown", "expired", "exists", "version"]
 
 
-class StorageUnavailable(Exception):  # noqa: N818  (the contract's name: a state of the store, answered 503)
+class StorageUnavailable(Exception):
     """The store cannot settle or read just now; nothing was acknowledged. HTTP 503 with `Retry-After`."""
 
     def __init__(self, reason: str, *, retry_after: int = 1) -> None:
@@ -21,7 +21,7 @@ class StorageUnavailable(Exception):  # noqa: N818  (the contract's name: a stat
         self.retry_after = retry_after
 
 
-class StorageRefused(Exception):  # noqa: N818
+class StorageRefused(Exception):
     """The store must not be opened as it stands; `hint` says what an operator can do about it."""
 
     def __init__(self, reason: str, hint: str) -> None:
@@ -38,7 +38,7 @@ class StorageTooNew(StorageRefused):
     """The file was written by a later release."""
 
 
-class Conflict(Exception):  # noqa: N818
+class Conflict(Exception):
     """Somebody else was first, or there was nothing to redeem: the settlement changed nothing at all.
 
     `space` is the space of the claim, redemption or issue, or the kind of the put, that failed first in the

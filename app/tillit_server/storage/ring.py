@@ -55,11 +55,11 @@ class NoSealer(Sealer):
     def __init__(self) -> None:
         super().__init__(_refuse)
 
-    def seal(self, kind: str, key: str, value: Json) -> bytes:  # noqa: ARG002
+    def seal(self, kind: str, key: str, value: Json) -> bytes:  # noqa: ARG002 (the signature of those that can)
         """There is no secret yet."""
         _refuse()
 
-    def open(self, kind: str, key: str, sealed: bytes) -> Json:  # noqa: ARG002
+    def open(self, kind: str, key: str, sealed: bytes) -> Json:  # noqa: ARG002 (the signature of those that can)
         """There is no secret yet."""
         _refuse()
 
@@ -67,10 +67,10 @@ class NoSealer(Sealer):
 class _NoLinker:
     slot = 0
 
-    def digest(self, entry: Entry) -> bytes:  # noqa: ARG002
+    def digest(self, entry: Entry) -> bytes:  # noqa: ARG002 (the signature of those that can)
         _refuse()
 
-    def link(self, previous: bytes, seq: int, digest: bytes) -> bytes:  # noqa: ARG002
+    def link(self, previous: bytes, seq: int, digest: bytes) -> bytes:  # noqa: ARG002 (the signature of those that can)
         _refuse()
 
 

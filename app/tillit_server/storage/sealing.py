@@ -22,7 +22,7 @@ _SECRET_BYTES = 32
 _MAX_ID = 64
 
 
-class Unsealable(Exception):  # noqa: N818  (what the value is, not what went wrong with us)
+class Unsealable(Exception):
     """The value was not sealed here, under these names and with a key of this ring; or it was changed."""
 
 

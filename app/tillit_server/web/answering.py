@@ -1,6 +1,7 @@
 """Answers of the issuer as HTTP responses."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import orjson
@@ -17,7 +18,7 @@ CODE: Final = "tillit.code"
 
 def tell_code(environ: dict[str, Any], answer: Answer) -> None:
     """Leave the code of a refusal where whoever counts answers looks for it."""
-    if answer.status >= 400:  # noqa: PLR2004
+    if answer.status >= HTTPStatus.BAD_REQUEST:
         environ[CODE] = answer.body.get("error")
 
 

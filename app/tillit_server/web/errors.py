@@ -1,6 +1,7 @@
 """The one place where whatever went wrong becomes an answer, an entry and a line in the log."""
 
 import logging
+from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException
 
@@ -33,9 +34,8 @@ def answer_error(error: Exception, services: Services) -> Answer:
     if isinstance(error, StorageUnavailable | NoSigningKey):
         _log.error("unavailable", extra={"event": {"error_id": error_id, "reason": str(error)}})
         return error_answer(temporarily_unavailable("the service cannot answer now, try again"), error_id)
-    if isinstance(error, HTTPException) and error.code is not None and error.code < 500:  # noqa: PLR2004
+    if isinstance(error, HTTPException) and (status := error.code or 500) < HTTPStatus.INTERNAL_SERVER_ERROR:
         headers = tuple((k, v) for k, v in error.get_headers() if k in {"Allow", "Retry-After"})
-        status = error.code
         return error_answer(
             OAuthError("invalid_request", f"HTTP {status}: {error.name}", status=status, headers=headers),
             error_id,

@@ -13,7 +13,7 @@ STATE: Final = "upstream_state"
 _TRIES: Final = 20  # at one login, while its provider is away
 
 
-class ProviderAway(Exception):  # noqa: N818 (a state of the provider, answered 503)
+class ProviderAway(Exception):
     """The provider cannot be asked just now; nothing was consumed."""
 
     def __init__(self, idp: str, reason: str) -> None:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 32
 
 
-class ClientExists(Exception):  # noqa: N818 (a state of the registry)
+class ClientExists(Exception):
     """A client of this id is registered."""
 
 
-class UnknownClient(Exception):  # noqa: N818 (a state of the registry)
+class UnknownClient(Exception):
     """No client of this id is registered."""
 
 

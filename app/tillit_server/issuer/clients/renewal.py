@@ -21,7 +21,7 @@ class KeyPolicy:
     overlap: int = 1_209_600
 
 
-class KeyRefused(ValueError):  # noqa: N818 (an answer, not a fault)
+class KeyRefused(ValueError):
     """The key cannot be one of this client's, or cannot go; the text says why."""
 
 
