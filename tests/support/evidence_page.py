@@ -86,6 +86,7 @@ def all_but(of: str, *good: str) -> Callable[[Counts], int]:
 def others(counts: Counts) -> int:
     """What came of a race beside what must come of it."""
     due = {"rounds", "at once", "one winner", "one head", "refused", "in the audit", "ended"}
+    due |= {"ms from first to last start", "reuses in the audit"}
     return sum(int(number) for name, number in counts.items() if name not in due)
 
 

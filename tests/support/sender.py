@@ -5,7 +5,6 @@ next ones while those are judged, and then reads the answers.
 """
 
 import secrets
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import orjson
 from support.backstage import SELF_SERVICE, SwiftEhr
 from support.ehr import ATTESTATION
 from support.service import PHR, http_json
-from support.wire import FORM
+from support.wire import Lane
 from tillit.protocol.gate import read_jws
 from tillit.protocol.jose import ALGORITHMS, generate_key, load_private_jwk, load_public_jwk, verify
 
@@ -29,8 +28,6 @@ LANES = 8
 HOSTILE_EVERY, ATTESTED_EVERY, VERIFIED_EVERY = 10, 11, 50
 """One in so many requests is hostile, one in so many carries an attestation; one in so many tokens is verified."""
 REPORT = 500
-IDLE_SECONDS = 3.0
-"""Less than the service lets a connection lie idle."""
 STRANGER = generate_key("ES256")
 BROKEN = "broken connections"
 JWKS = "/.well-known/openid-configuration/jwks"
@@ -99,56 +96,12 @@ class Order:
         return time.time() + float(self.clock_file.read_text(encoding="ascii"))
 
 
-class Lane:
-    """One connection that stays open."""
+class Host(NamedTuple):
+    """Where to send."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.open()
-
-    def open(self) -> None:
-        """A new connection."""
-        self._socket = socket.create_connection(("127.0.0.1", self._port), 60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._used = time.monotonic()
-
-    def close(self) -> None:
-        """Let go."""
-        self._socket.close()
-
-    def send(self, request: Request) -> None:
-        """Send, and do not wait; on a new connection when this one has lain idle until it may be closed."""
-        if time.monotonic() - self._used > IDLE_SECONDS:
-            self.close()
-            self.open()
-        lines = ["POST /connect/token HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Content-Type: {FORM}"]
-        lines += [
-            f"Content-Length: {len(request.form)}",
-            *([f"DPoP: {request.proof}"] if request.proof else []),
-        ]
-        self._socket.sendall("\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + request.form)
-
-    def read(self) -> tuple[int, bytes]:
-        """Status and body. Raises `OSError` when the connection broke."""
-        said = b""
-        while b"\r\n\r\n" not in said:
-            said += self._more()
-        head, _, body = said.partition(b"\r\n\r\n")
-        status, *lines = head.lower().split(b"\r\n")
-        length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-        while len(body) < length:
-            body += self._more()
-        if b"connection: close" in lines:
-            self.close()
-            self.open()
-        self._used = time.monotonic()
-        return int(status.split()[1]), body
-
-    def _more(self) -> bytes:
-        octets = self._socket.recv(65_536)
-        if not octets:
-            raise ConnectionResetError("the service has closed the connection")
-        return octets
+    issuer: str
+    port: int
+    address: str = "127.0.0.1"
 
 
 class Sender:
@@ -157,7 +110,9 @@ class Sender:
     def __init__(self, order: Order) -> None:
         door: Any = order
         self._ehr = SwiftEhr(door, order.client_id, load_private_jwk(order.key, "ES256"))
-        self._lanes = [Lane(order.ports[number % len(order.ports)]) for number in range(LANES)]
+        self._lanes = [
+            Lane(Host(order.issuer, order.ports[number % len(order.ports)])) for number in range(LANES)
+        ]
         published = http_json("GET", order.issuer + JWKS)[2]["keys"]
         self._keys = [load_public_jwk(jwk) for jwk in published if jwk["alg"] == "ES256"]
         self._requests = self._endless()
@@ -170,7 +125,8 @@ class Sender:
         batch = self._sign(requests)
         while batch and not enough():
             for lane, request in zip(self._lanes, batch, strict=False):
-                lane.send(request)
+                lane.renew()
+                lane.begin(request.form, request.proof)
             requests -= len(batch)
             following = self._sign(requests)
             for lane, request in zip(self._lanes, batch, strict=False):
@@ -197,10 +153,11 @@ class Sender:
     def _outcome(self, lane: Lane, request: Request) -> str:
         """``good``, ``hostile``, or what was wrong."""
         try:
-            status, body = lane.read()
+            answer = lane.answer()
         except OSError:
             lane.open()
             return BROKEN
+        status, body = answer.status, answer.body
         if status != request.due:
             # Without the error's id, of which each has its own.
             return f"{status} for {request.due}: {body[:60]!r}"

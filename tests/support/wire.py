@@ -2,15 +2,21 @@
 
 import http.client
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Self
 from urllib.parse import urlencode, urlsplit
 
+from werkzeug.datastructures import Headers
+
 from support.ehr import Answer
 from support.service import Service
 
 FORM = "application/x-www-form-urlencoded"
+PATIENCE = 60.0
+IDLE_SECONDS = 3.0
+"""Less than the service lets a connection lie idle."""
 
 
 def exchange(service: Service, request: bytes, *, timeout: float = 10) -> Answer | None:
@@ -49,9 +55,11 @@ class Lane:
     """One connection that stays open, and hence stays with one worker process."""
 
     def __init__(self, service: Service, path: str = "/connect/token") -> None:
-        self._path = urlsplit(service.issuer).path + path
-        self._connection = http.client.HTTPConnection(service.address, service.port, timeout=20)
-        self._connection.connect()
+        self._address = (service.address, service.port)
+        self._head = (
+            f"POST {urlsplit(service.issuer).path}{path} HTTP/1.1\r\nHost: {service.address}:{service.port}"
+        )
+        self.open()
 
     def __enter__(self) -> Self:
         return self
@@ -59,9 +67,21 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def open(self) -> None:
+        """A new connection."""
+        self._socket = socket.create_connection(self._address, PATIENCE)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._used = time.monotonic()
+
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._socket.close()
+
+    def renew(self) -> None:
+        """A new connection when this one has lain idle until it may be closed."""
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.close()
+            self.open()
 
     def send(self, form: Mapping[str, str] | bytes, proof: str | None) -> Answer:
         """Send one request, and give its answer."""
@@ -70,24 +90,55 @@ class Lane:
 
     def begin(self, form: Mapping[str, str] | bytes, proof: str | None) -> None:
         """Send one request."""
+        self.write(self.octets(form, proof))
+
+    def octets(self, form: Mapping[str, str] | bytes, proof: str | None) -> bytes:
+        """One request as it goes over the wire."""
         body = form if isinstance(form, bytes) else urlencode(form).encode()
-        headers = {"Content-Type": FORM} | ({} if proof is None else {"DPoP": proof})
-        self._connection.request("POST", self._path, body, headers)
+        lines = [self._head, f"Content-Type: {FORM}", f"Content-Length: {len(body)}"]
+        lines += [] if proof is None else [f"DPoP: {proof}"]
+        return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
+
+    def write(self, octets: bytes) -> None:
+        """Send octets as they are."""
+        self._socket.sendall(octets)
 
     def answer(self) -> Answer:
-        """Wait for the answer to it."""
-        response = self._connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        """Wait for the answer. Raises `OSError` when the connection broke."""
+        said = b""
+        while b"\r\n\r\n" not in said:
+            said += self._more()
+        head, _, body = said.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = Headers([line.split(": ", 1) for line in lines])
+        while len(body) < int(headers["Content-Length"]):
+            body += self._more()
+        if headers.get("Connection") == "close":
+            self.close()
+            self.open()
+        self._used = time.monotonic()
+        return Answer(int(status.split()[1]), headers, body)
+
+    def _more(self) -> bytes:
+        octets = self._socket.recv(65_536)
+        if not octets:
+            raise ConnectionResetError("the service has closed the connection")
+        return octets
 
 
 class Race:
-    """Runners, each on a connection of its own, at one service or at several in turn."""
+    """Runners, each on a connection of its own, at one service or at several in turn.
+
+    ``spans``: the seconds from the first to the last start of each round.
+    """
 
     def __init__(
         self, services: Service | Sequence[Service], runners: int, path: str = "/connect/token"
     ) -> None:
         services = [services] if isinstance(services, Service) else services
         self._lanes = [Lane(services[number % len(services)], path) for number in range(runners)]
+        self._under_way = False
+        self.spans: list[float] = []
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +148,25 @@ class Race:
             lane.close()
 
     def run(self, requests: Sequence[tuple[bytes, str | None]]) -> list[Answer]:
-        """Send one request from every runner before any answer is read, and give the answers in that order."""
-        for lane, request in zip(self._lanes, requests, strict=True):
-            lane.begin(*request)
+        """Send one request from every runner before any can be answered, and give the answers in that order."""
+        self.begin(requests)
+        return self.answers() or []
+
+    def begin(self, requests: Sequence[tuple[bytes, str | None]]) -> None:
+        """Send all but the last octet of every request, so that all are there and none can be judged; then that."""
+        sent = [lane.octets(*request) for lane, request in zip(self._lanes, requests, strict=True)]
+        for lane, octets in zip(self._lanes, sent, strict=True):
+            lane.renew()
+            lane.write(octets[:-1])
+        begun = time.monotonic()
+        for lane, octets in zip(self._lanes, sent, strict=True):
+            lane.write(octets[-1:])
+        self.spans.append(time.monotonic() - begun)
+        self._under_way = True
+
+    def answers(self) -> list[Answer] | None:
+        """The answers of the round that is under way; None when there is none."""
+        if not self._under_way:
+            return None
+        self._under_way = False
         return [lane.answer() for lane in self._lanes]
