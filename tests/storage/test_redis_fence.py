@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from support.redis_server import RedisServer, redis_pair, redis_server
 from support.redis_stores import HalvedStore, open_spending
@@ -93,8 +94,6 @@ def follow_and_be_promoted(server: RedisServer) -> str:
 
 
 def server_dump(server: RedisServer) -> bytes:
-    import redis
-
     with redis.Redis(port=server.port, protocol=2) as client:
         return client.dump(EPOCH)
 
@@ -102,6 +101,18 @@ def server_dump(server: RedisServer) -> bytes:
 def go_back_in_time(server: RedisServer) -> str:
     server.client.hset(EPOCH, "time", server.client.hget(EPOCH, "time")[:-9])
     return "rolled back"
+
+
+def evict(server: RedisServer) -> str:
+    client = server.client
+    client.config_set("maxmemory-policy", "volatile-ttl")
+    client.config_set("maxmemory", 1)
+    with pytest.raises(redis.ResponseError, match="maxmemory"):
+        client.set("of somebody else", 1)
+    client.config_set("maxmemory", 0)
+    client.config_set("maxmemory-policy", "noeviction")
+    assert client.keys() == [EPOCH]
+    return "evicted"
 
 
 def be_an_hour_ahead_before(server: RedisServer) -> str:
@@ -131,6 +142,7 @@ LOSSES = [
     restart,
     restart_with_what_was_saved,
     follow_and_be_promoted,
+    evict,
     go_back_in_time,
     be_an_hour_ahead_before,
 ]
@@ -146,6 +158,8 @@ def test_s5_after_a_loss_only_what_is_new_is_accepted(
     one.tickets.issue("code", "c", 1, START + 600)
     other.spend([proof("b", START)])
     clock.now += 5
+    for worker in (one, other):
+        worker.ping()  # whoever looks around forgets nothing of what it knows
     reason = loss(server)
 
     for worker in (one, other):

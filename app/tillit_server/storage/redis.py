@@ -39,6 +39,7 @@ KEEP = 300.0
 TOLERANCE = 12.0
 """Seconds that the clock of a host may differ from that of the Redis server: ten, and some for the way."""
 
+_ANY = "-"  # whatever epoch the server is in
 _ATTEMPTS = 3
 _WELL = frozenset({"sound", "done", "conflict", "early"})
 _SPEND, _LOOK, _SURVEY, _BEGIN, _COUNT = map(Script, ("spend", "look", "survey", "begin", "count"))
@@ -73,7 +74,7 @@ class RedisSpending:
         self._preparer = Preparer(sealer, _no_entry, key_hash_secret, ())
         self._link = Link(url, connections=connections, timeout=timeout, steady=steady)
         self._prefix = f"tillit:{issuer}:"
-        self._heard = ("", 0.0)
+        self._heard = (0, 0.0)
         self._tolerance = TOLERANCE if checked_clock else None
         self._quiet = Quiet(settled, steady)
         self._fence = Fence(
@@ -159,7 +160,7 @@ class RedisSpending:
         """`spending.CountTogether`; without an epoch, since nothing depends on what is lost here."""
         names = [self._name("limit", self._preparer.digest("limit", each.name, each.who)) for each in counts]
         given = [value for each in counts for value in (each.more, int(each.seconds * 1000))]
-        told = [int(value or 0) for value in self._ask(_COUNT, "-", names, given).values]
+        told = [int(value or 0) for value in self._ask(_COUNT, _ANY, names, given).values]
         return [(total, left / 1000) for total, left in zip(told[::2], told[1::2], strict=True)]
 
     def ping(self) -> None:
@@ -175,7 +176,7 @@ class RedisSpending:
 
     def survey(self) -> Survey:
         """What the server says of itself."""
-        reply = self._ask(_SURVEY, "-", (), ())
+        reply = self._ask(_SURVEY, _ANY, (), ())
         number, server_time, policy, cluster, replicas, fence = reply.words
         return Survey(
             status=reply.status,
@@ -252,15 +253,16 @@ class RedisSpending:
     ) -> Reply:
         tolerance = "-" if self._tolerance is None else self._tolerance
         epoch, latest = self._heard
-        standing = (number, self._clock(), latest if epoch == number else 0, tolerance)
+        standing = (number, self._clock(), latest if number == str(epoch) else 0, tolerance)
         words = " ".join(map(str, (*standing, *numbers)))
         try:
             reply = self._link.run(script, (self._prefix + "epoch", *keys), (words, *values))
         except StorageUnavailable:
             self._quiet.look_aside()
             raise
-        if reply.status in _WELL:
-            self._heard = (number, reply.time)
+        # A look around judges no epoch, and must not make us forget what we have heard in ours.
+        if reply.status in _WELL and number != _ANY:
+            self._heard = max(self._heard, (int(number), reply.time))
         return reply
 
     def _name(self, shape: str, digest: bytes) -> str:

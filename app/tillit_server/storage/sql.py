@@ -1,7 +1,7 @@
 """What lasts, on a PostgreSQL server that any number of hosts share: records and the journal."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 
 from sqlalchemy import text
@@ -17,7 +17,12 @@ from tillit_server.storage.sql_shapes import SqlJournal, SqlRecords
 from tillit_server.storage.sql_writer import Writer
 from tillit_server.storage.work import Prepared, Preparer
 
-_SETTLED = text("SELECT coalesce(sum(count), 0) FROM settled")
+# A count alone could come again in a database that was put back, or on a standby that lagged. The start tells
+# servers apart, and which transactions the counts are from tells apart what was put back into a running one.
+_SETTLED = text(
+    "SELECT CAST(pg_postmaster_start_time() AS text), string_agg(concat_ws(' ', slot, count, xmin), ','"
+    " ORDER BY slot) FROM settled"
+)
 _STANDING = text("SELECT pg_is_in_recovery(), extract(epoch FROM clock_timestamp())")
 _PRUNED = 64
 _PRUNE_SECONDS = 0.1
@@ -81,9 +86,13 @@ class SqlStore:
             raise StorageUnavailable("the store is closed")
         self._database.rows(text("SELECT FROM removed LIMIT 1"))
 
-    def settled(self) -> int:
-        """How many settlements with a guard there have been, on all hosts. Raises `StorageUnavailable`."""
-        return int(self._database.rows(_SETTLED)[0][0])
+    def settled(self) -> Hashable:
+        """What each settlement with a guard changes, on any host, and what then never comes again.
+
+        Raises `StorageUnavailable`.
+        """
+        ((server, counts),) = self._database.rows(_SETTLED)
+        return server, counts
 
     def standing(self) -> Standing:
         """What the server says of itself. Raises `StorageUnavailable`, also if it is a standby."""

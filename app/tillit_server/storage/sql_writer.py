@@ -24,9 +24,10 @@ _MAX_SLOTS = 1024
 SLOT_CLASS = 0x54494C54  # "TILT"
 """The class of the advisory locks that are slots."""
 
-# A commit that may be lost with the next power cut is none, whatever is usual on that server.
+# A commit that may be lost with the next power cut is none, whatever is usual on that server, or will be.
 _DURABLE = text(
-    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+    "SELECT set_config('synchronous_commit', CASE usual WHEN 'off' THEN 'on' ELSE usual END, false)"
+    " FROM current_setting('synchronous_commit') AS usual"
 )
 _TAKEN = text(
     "SELECT CAST(objid AS integer) FROM pg_locks WHERE locktype = 'advisory'"

@@ -11,6 +11,7 @@ redis.call(
   'number', words[1],
   'run', run,
   'history', history,
+  'evicted', evicted,
   'time', string.format('%.6f', time),
   'fence', words[5],
   'replicated', epoch.replicated and '1' or '0',

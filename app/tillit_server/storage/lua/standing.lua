@@ -17,6 +17,7 @@ local time = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local link = redis.call('INFO', 'replication')
 local history = link:match('master_replid:(%x+)')
 local run = redis.call('INFO', 'server'):match('run_id:(%x+)')
+local evicted = redis.call('INFO', 'stats'):match('evicted_keys:(%d+)')
 local replicas = 0
 -- At the turn of a second the server may say -1.
 for lag in link:gmatch('state=online,offset=%d+,lag=(%-?%d+)') do
@@ -24,7 +25,8 @@ for lag in link:gmatch('state=online,offset=%d+,lag=(%-?%d+)') do
     replicas = replicas + 1
   end
 end
-local fields = redis.call('HMGET', KEYS[1], 'number', 'run', 'history', 'time', 'fence', 'replicated', 'lead')
+local names = { 'number', 'run', 'history', 'time', 'fence', 'replicated', 'lead', 'evicted' }
+local fields = redis.call('HMGET', KEYS[1], unpack(names))
 local epoch = {
   number = fields[1],
   run = fields[2],
@@ -33,6 +35,7 @@ local epoch = {
   fence = tonumber(fields[5] or 0),
   replicated = fields[6] == '1',
   lead = tonumber(fields[7] or 0),
+  evicted = fields[8] or '0',
 }
 
 local function judged()
@@ -44,6 +47,8 @@ local function judged()
     return 'restarted'
   elseif epoch.history ~= history then
     return 'history'
+  elseif epoch.evicted ~= evicted then
+    return 'evicted'
   elseif epoch.time < tonumber(words[3]) - 0.001 then
     return 'rolled back'
   elseif time < epoch.time - BACK then
