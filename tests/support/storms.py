@@ -51,6 +51,12 @@ class Found:
         self.tokens |= {claims_of(answer.json["access_token"])["jti"] for answer in won}
         return won
 
+    def came_to(self, what: str, number: int, answers: Sequence[Answer] | None) -> None:
+        """Count a round by the number of those who won it; one that should not be is told in full."""
+        self.counts[f"one {what}" if number == 1 else f"{number} {what}s"] += 1
+        if number != 1:
+            print(number, *[(answer.status, answer.body) for answer in answers or ()], sep="\n")
+
 
 Track = Generator[Requests, Sequence[Answer] | None, None]
 """Rounds that follow each other: gives the requests of one, is sent the answers, and gives those of the next."""
@@ -90,12 +96,7 @@ def single_use(intake: str, make: Round, field: Field, found: Found) -> Track:
     while True:
         answers = yield make(found.ehr, field.runners)
         won = found.judge(answers or (), partial(proper_refusal, intake))
-        found.counts[winners(len(won))] += 1
-
-
-def winners(count: int) -> str:
-    """A round by the number of those who won it."""
-    return "one winner" if count == 1 else f"{count} winners"
+        found.came_to("winner", len(won), answers)
 
 
 def fault(answer: Answer, due: str | None = None) -> str | None:
@@ -111,7 +112,7 @@ def same_code(field: Field, found: Found) -> Track:
         form = partial(code_form, ehr, laid)
         answers = yield [(urlencode(form()).encode(), ehr.proof()) for _ in range(field.runners)]
         won = found.judge(answers or (), partial(fault, due="invalid_grant"))
-        found.counts[winners(len(won))] += 1
+        found.came_to("winner", len(won), answers)
         record = records.get(FAMILY, laid.authorized.family)
         family = read_family(record)
         ended = record is not None and (family is None or family.revoked)
@@ -127,8 +128,8 @@ def same_refresh(field: Field, found: Found) -> Track:
         answers = yield [(urlencode(form()).encode(), ehr.proof()) for _ in range(field.runners)]
         won = found.judge(answers or (), fault)
         heads = {answer.json["refresh_token"] for answer in won}
-        found.counts["one head" if len(heads) == 1 else f"{len(heads)} heads"] += 1
-        (head,) = heads
+        found.came_to("head", len(heads), answers)
+        head = next(iter(heads), head)
 
 
 @dataclass(frozen=True)

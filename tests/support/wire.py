@@ -17,6 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 PATIENCE = 60.0
 IDLE_SECONDS = 3.0
 """Less than the service lets a connection lie idle."""
+BROKEN = Answer(0, {}, b'{"error": "broken connection"}')
 
 
 def exchange(service: Service, request: bytes, *, timeout: float = 10) -> Answer | None:
@@ -165,8 +166,15 @@ class Race:
         self._under_way = True
 
     def answers(self) -> list[Answer] | None:
-        """The answers of the round that is under way; None when there is none."""
+        """The answers of the round that is under way, status 0 where a connection broke; None when there is none."""
         if not self._under_way:
             return None
         self._under_way = False
-        return [lane.answer() for lane in self._lanes]
+        return [self._answer(lane) for lane in self._lanes]
+
+    def _answer(self, lane: Lane) -> Answer:
+        try:
+            return lane.answer()
+        except OSError:
+            lane.open()
+            return BROKEN
