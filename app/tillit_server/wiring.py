@@ -173,6 +173,7 @@ def build(settings: Settings, *, worker: bool = False, aside: Custody | None = N
             dev=settings.dev,
             subject_secret=secrets.current("pseudonym").value,
             restored_at=max((restore.at for restore in restores), default=0.0),
+            storage_timeout=settings.storage_timeout,
             lifetimes=Lifetimes(
                 request_uri=settings.request_uri_lifetime,
                 interaction=settings.interaction_lifetime,

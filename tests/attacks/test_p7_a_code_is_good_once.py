@@ -83,17 +83,18 @@ def reused(backstage: Backstage, laid: Laid) -> int:
 
 
 def test_p7_a_code_that_comes_back_before_its_family_is_written_ends_it(backstage: Backstage, ehr: SwiftEhr):
-    """Two servers do not write at one moment: whoever comes in between waits for the family, and ends it."""
+    """Two servers do not write at one moment: whoever comes in between waits for a slow winner, and ends the family."""
     store, laid = backstage.services.store, lay(backstage, ehr)
     spend, begin = halves(backstage, ehr, laid)
     store.settle(spend)
-    later = threading.Timer(0.05, store.settle, (begin,))
+    later = threading.Timer(0.6, store.settle, (begin,))
     later.start()
     refused(redeem(ehr, laid))
     later.join()
     family = store.records.get(FAMILY, laid.authorized.family)
     assert family is not None
-    assert family.value["revoked"] or "ended" in family.value
+    # Not merely "ended": it did begin, so who redeemed the code was answered with a token.
+    assert family.value["revoked"]
     assert reused(backstage, laid) == 1
 
 

@@ -6,7 +6,8 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,69 +19,73 @@ from support.processes import listeners
 from support.two_hosts import TwoHosts
 from tillit_server.storage.ports import StorageUnavailable
 
-CLIENTS = 4
+CLIENTS, PAUSE = 4, 0.02
+"""At most 200 requests a second, so that what starts again is not starved by those who ask."""
 BROKEN = 0
 RETURN_SECONDS = 60.0
 LAST = 10
 """So many of the latest requests of each kind are sent once more in the end."""
 
 
-def kill_workers(hosts: TwoHosts, chance: random.Random) -> None:
+Starts = Sequence[Callable[[], object]]
+"""What starts again, after a kill, that nobody else starts."""
+
+
+def kill_workers(hosts: TwoHosts, chance: random.Random) -> Starts:
     """All of both hosts; each supervisor replaces its own."""
     del chance
     for pid in hosts.worker_pids():
         with suppress(ProcessLookupError):  # died with the last one of the same host
             os.kill(pid, signal.SIGKILL)
+    return ()
 
 
-def kill_a_worker(hosts: TwoHosts, chance: random.Random) -> None:
+def kill_a_worker(hosts: TwoHosts, chance: random.Random) -> Starts:
     """One of four."""
     with suppress(ProcessLookupError):
         os.kill(chance.choice(hosts.worker_pids()), signal.SIGKILL)
+    return ()
 
 
-def kill_a_host(hosts: TwoHosts, chance: random.Random) -> None:
+def kill_a_host(hosts: TwoHosts, chance: random.Random) -> Starts:
     """Supervisor and workers of one host, which is started again."""
     host = chance.choice(hosts.hosts)
     host.kill()
-    host.start()
+    return (host.start,)
 
 
-def kill_both_hosts(hosts: TwoHosts, chance: random.Random) -> None:
+def kill_both_hosts(hosts: TwoHosts, chance: random.Random) -> Starts:
     """Every process of the service."""
     del chance
     for host in hosts.hosts:
         host.kill()
-    for host in hosts.hosts:
-        host.start()
+    return [host.start for host in hosts.hosts]
 
 
-def kill_redis(hosts: TwoHosts, chance: random.Random) -> None:
+def kill_redis(hosts: TwoHosts, chance: random.Random) -> Starts:
     """Redis comes back with its append-only file, or with nothing."""
     assert hosts.redis is not None
     hosts.redis.kill()
     if chance.random() < 0.5:
         for file in hosts.redis.directory.rglob("appendonly*.*"):  # one file up to Redis 6, a directory since
             file.unlink()
-    hosts.redis.start()
+    return (hosts.redis.start,)
 
 
-def kill_postgres(hosts: TwoHosts, chance: random.Random) -> None:
+def kill_postgres(hosts: TwoHosts, chance: random.Random) -> Starts:
     """The postmaster and its children; crash recovery follows."""
     del chance
     assert hosts.postgres is not None
     hosts.postgres.stop(signal.SIGKILL)
-    hosts.postgres.start()
+    return (hosts.postgres.start,)
 
 
-def kill_everything(hosts: TwoHosts, chance: random.Random) -> None:
+def kill_everything(hosts: TwoHosts, chance: random.Random) -> Starts:
     """Workers and servers at once."""
-    kill_workers(hosts, chance)
-    kill_postgres(hosts, chance)
-    kill_redis(hosts, chance)
+    return [start for kill in (kill_workers, kill_postgres, kill_redis) for start in kill(hosts, chance)]
 
 
-Kill = Callable[[TwoHosts, random.Random], None]
+Kill = Callable[[TwoHosts, random.Random], Starts]
 OF_SERVICES: dict[str, tuple[Kill, int]] = {
     "all workers": (kill_workers, 5),
     "one worker": (kill_a_worker, 2),
@@ -109,12 +114,17 @@ class Killing:
     problems: Counter[str] = field(default_factory=Counter)
 
     def strike(self, name: str) -> None:
-        """Kill, start again what nobody else starts, and wait until all is as before."""
+        """Kill, start again what nobody else starts, and wait until all is as before.
+
+        The time to the first token begins when the last of what is killed is dead.
+        """
         hosts, ledger = self.hosts, self.ledger
         fence = self._fence()
-        asked = len(ledger.told)
-        killed = time.monotonic()
-        {**OF_SERVICES, **OF_SERVERS}[name][0](hosts, self.chance)
+        kill, _ = {**OF_SERVICES, **OF_SERVERS}[name]
+        starts = kill(hosts, self.chance)
+        asked, killed = len(ledger.told), time.monotonic()
+        with ThreadPoolExecutor() as together:
+            list(together.map(lambda start: start(), starts))
         if name in LOSE_MEMORY:
             assert eventually(lambda: self._fence() not in {fence, None}, seconds=RETURN_SECONDS), "no fence"
             hosts.pass_the_fence()
@@ -154,7 +164,7 @@ class Killing:
         """For the ledger; the milliseconds leave out how long a fence stands."""
         answers = {str(status or "broken"): times for status, times in sorted(self.ledger.counts.items())}
         waits = {
-            f"ms to the first token after {name}, median and longest": [
+            f"ms from the last death to the first token, {name}, median and longest": [
                 round(1000 * sorted(found)[len(found) // 2]),
                 round(1000 * max(found)),
             ]
@@ -193,7 +203,7 @@ def kill_again_and_again(
     ehr, people = hosts.backstage.client(), login_client(hosts.backstage)
     run = Killing(hosts, ehr, random.Random(seed))
     over = time.monotonic() + seconds
-    with load(ehr, clients=CLIENTS, ports=hosts.ports) as run.ledger:
+    with load(ehr, clients=CLIENTS, pause=PAUSE, ports=hosts.ports) as run.ledger:
         for name in names:
             if time.monotonic() > over:
                 break

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tillit_server.issuer.token_endpoint import TokenFacts
 
 
-_PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
-"""Seconds between looks for a family that is being written."""
+_PAUSES = (0.005, 0.1)
+"""Seconds between looks for a family that is being written: the first, and the longest."""
 
 
 class Reused(OAuthError):
@@ -59,11 +59,15 @@ def end_family(reused: Reused, known: "TokenFacts") -> None:
 def _once_begun(reused: Reused, known: "TokenFacts") -> Record | None:
     """The family's record. In a store of two servers a code is spent a moment before its family is written.
 
-    None when who redeemed the code has not written it in time: it shall not be written any more then.
+    None when who redeemed the code has not written it while a request may wait for the store: that one has
+    been answered 503 by then, and the family shall not be written any more.
     """
-    for pause in _PAUSES:
-        found = known.services.store.records.get(FAMILY, reused.family)
-        if found is not None or reused.kind != "code":
-            return found
+    services = known.services
+    pause, longest = _PAUSES
+    deadline = time.monotonic() + services.storage_timeout
+    while (found := services.store.records.get(FAMILY, reused.family)) is None and reused.kind == "code":
+        if time.monotonic() > deadline:
+            return None
         time.sleep(pause)
-    return known.services.store.records.get(FAMILY, reused.family)
+        pause = min(2 * pause, longest)
+    return found

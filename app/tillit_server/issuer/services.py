@@ -45,7 +45,8 @@ class Services:
 
     ``issuer`` and ``token_endpoint`` are public URLs; ``nonces`` is None where no nonce is demanded.
     ``restored_at``: since when the store holds what it holds; nobody knows which of the access tokens from
-    before were revoked. ``subject_secret`` makes pairwise subjects; it is permanent and part of the backup.
+    before were revoked. ``storage_timeout``: seconds a request waits for the store. ``subject_secret`` makes
+    pairwise subjects; it is permanent and part of the backup.
     """
 
     issuer: str
@@ -65,6 +66,7 @@ class Services:
     dev: bool
     subject_secret: bytes = field(repr=False)
     restored_at: float = 0.0
+    storage_timeout: float = 0.8
     lifetimes: Lifetimes = Lifetimes()
     key_policy: KeyPolicy = field(default_factory=KeyPolicy)
     key_use: KeyUse = field(default_factory=KeyUse)
