@@ -35,7 +35,7 @@ _RUNS = """
   There was no wrong answer beside them, and one winner in each round.
   The soak was ended early, so its senders had not told of the last 425 tokens that are in the audit.
   Of its connections 16 broke: the service closes one that lies idle for 5 s, or waits for 8 s.
-- G4 before `REV`: how long the first token took is not to be quoted where a run says "first token after".
+- G4 until `43c42cafcf7c`: how long the first token took is not to be quoted where a run says "first token after".
   That clock began before the first of several deaths, so after "both hosts" it was the second host that answered, a moment before it died too.
   What was lost, which the proof is about, does not rest on it.
 - G8 on SQLite, the first run: restarts under load broke connections. The three runs since then, one of the full count, broke none.
