@@ -155,7 +155,7 @@ class Sender:
         try:
             answer = lane.answer()
         except OSError:
-            lane.open()
+            lane.reopen()
             return BROKEN
         status, body = answer.status, answer.body
         if status != request.due:

@@ -78,11 +78,15 @@ class Lane:
         """Close the connection."""
         self._socket.close()
 
+    def reopen(self) -> None:
+        """A new connection instead of this one."""
+        self.close()
+        self.open()
+
     def renew(self) -> None:
-        """A new connection when this one may have lain idle, since what it was sent last, until it is closed."""
+        """The same, when this one may have lain idle, since what it was sent last, until it is closed."""
         if time.monotonic() - self._used > IDLE_SECONDS:
-            self.close()
-            self.open()
+            self.reopen()
 
     def send(self, form: Mapping[str, str] | bytes, proof: str | None) -> Answer:
         """Send one request, and give its answer."""
@@ -116,8 +120,7 @@ class Lane:
         while len(body) < int(headers["Content-Length"]):
             body += self._more()
         if headers.get("Connection") == "close":
-            self.close()
-            self.open()
+            self.reopen()
         return Answer(int(status.split()[1]), headers, body)
 
     def _more(self) -> bytes:
@@ -177,5 +180,5 @@ class Race:
         try:
             return lane.answer()
         except OSError:
-            lane.open()
+            lane.reopen()
             return BROKEN
