@@ -6,47 +6,10 @@ from urllib.parse import urlencode
 import pytest
 
 from support.login import CALLBACK, LoginEhr, Reception
+from support.redirect_uris import ASTRAY
 from support.visitor import Page, Returned, Visitor
 
 LOOPBACK = "http://127.0.0.1/callback"
-NEAR = (
-    "https://ehr.example/callback/",
-    "https://ehr.example/callback/evil",
-    "https://ehr.example/callback/../evil",
-    "https://ehr.example/./callback",
-    "https://ehr.example//callback",
-    "https://ehr.example/%63allback",
-    "https://ehr.example/callback%2f",
-    "https://ehr.example/callback%00",
-    "https://ehr.example/callback?x=1",
-    "https://ehr.example/callback?",
-    "https://ehr.example/callback#",
-    "https://ehr.example/callback#x",
-    "https://ehr.example/callback;x",
-    "https://ehr.example/Callback",
-    "https://EHR.example/callback",
-    "HTTPS://ehr.example/callback",
-    "http://ehr.example/callback",
-    "https://ehr.example:443/callback",
-    "https://ehr.example:8443/callback",
-    "https://ehr.example./callback",
-    "https://evil.ehr.example/callback",
-    "https://ehr.example.evil.example/callback",
-    "https://ehr.example@evil.example/callback",
-    "https://evil.example/callback",
-    "https://evil.example#@ehr.example/callback",
-    "https://evil.example\\@ehr.example/callback",
-    "https://ehr.ex\u0430mple/callback",
-    "https:/ehr.example/callback",
-    "//ehr.example/callback",
-    "/callback",
-    "callback",
-    " https://ehr.example/callback",
-    "https://ehr.example/callback ",
-    "javascript:alert(1)",
-    "data:text/html,x",
-    "https://ehr.example/callback https://evil.example/",
-)
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +29,12 @@ def front_channel(ehr: LoginEhr, **fields: object) -> Page | Returned:
     return Visitor(ehr.service).open(f"{ehr.service.issuer}/connect/authorize?{query}")
 
 
-@pytest.mark.parametrize("uri", NEAR)
+@pytest.mark.parametrize("uri", ASTRAY)
 def test_p4_what_is_only_near_is_refused(uri: str, ehr: LoginEhr, old: LoginEhr):
     """At the push it is ``invalid_request``, signed or not; in the front channel a page, with no redirect."""
     for answer in (ehr.push(redirect_uri=uri), ehr.push_signed(redirect_uri=uri)):
         assert (answer.status, answer.error) == (400, "invalid_request"), answer.body
-        assert uri not in answer.description
+        assert not uri or uri not in answer.description
     page = front_channel(old, redirect_uri=uri)
     assert isinstance(page, Page)
     assert (page.status, page.error) == (400, "invalid_request")

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,34 +44,16 @@ def sent(example: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def after_login(registers: Registers) -> Callable[..., Circumstances]:
     """Circumstances after a login at level high, twelve seconds after the carrier was signed."""
-
-    def make(**changes: Any) -> Circumstances:
-        known = {
-            "now": NOW,
-            "carrier_iat": SIGNED,
-            "registers": registers,
-            "synthetic_identifiers": True,
-            "authenticated_person": "14857527039",
-            "security_level": "4",
-        }
-        return Circumstances(**(known | changes))
-
-    return make
+    return partial(circumstances, registers=registers, authenticated_person="14857527039", security_level="4")
 
 
 @pytest.fixture(scope="session")
 def without_login(registers: Registers) -> Callable[..., Circumstances]:
     """Circumstances of a client whose enterprise vouches for the practitioner itself."""
+    return partial(
+        circumstances, registers=registers, established_by="legal_entity", may_attest_without_login=True
+    )
 
-    def make(**changes: Any) -> Circumstances:
-        known = {
-            "now": NOW,
-            "carrier_iat": SIGNED,
-            "registers": registers,
-            "synthetic_identifiers": True,
-            "established_by": "legal_entity",
-            "may_attest_without_login": True,
-        }
-        return Circumstances(**(known | changes))
 
-    return make
+def circumstances(**known: Any) -> Circumstances:
+    return Circumstances(**{"now": NOW, "carrier_iat": SIGNED, "synthetic_identifiers": True, **known})

@@ -7,21 +7,6 @@ import pytest
 from support.browser import ClientDoor, Tab
 from support.relying_party import RelyingParty, authorize_url
 
-FORM = """fields => {
-  const form = document.createElement("form");
-  form.method = "post";
-  form.action = fields.action;
-  for (const name of Object.keys(fields)) {
-    if (name === "action") continue;
-    const input = document.createElement("input");
-    input.name = name;
-    input.value = fields[name];
-    form.append(input);
-  }
-  document.body.append(form);
-  form.submit();
-}"""
-
 
 @pytest.fixture
 def elsewhere(client: RelyingParty, tab: Tab, door: ClientDoor) -> str:
@@ -51,5 +36,5 @@ def test_a_form_from_another_site_finds_the_session(
         "request_uri": client.request_uri(prompt="none"),
     }
     tab.page.goto(elsewhere)
-    brought = door.next(lambda: tab.page.evaluate(FORM, fields))
+    brought = door.next(lambda: tab.send_form(fields))
     assert brought["code"]

@@ -13,20 +13,6 @@ from support.relying_party import RelyingParty, authorize_url
 from support.service import Service
 
 SCOPE = "openid nhn:selvbetjening/client"
-FORM = """fields => {
-  const form = document.createElement("form");
-  form.method = "post";
-  form.action = fields.action;
-  for (const name of Object.keys(fields)) {
-    if (name === "action") continue;
-    const input = document.createElement("input");
-    input.name = name;
-    input.value = fields[name];
-    form.append(input);
-  }
-  document.body.append(form);
-  form.submit();
-}"""
 
 
 @pytest.fixture
@@ -84,7 +70,7 @@ def test_a_form_from_another_site_ends_the_session(party: RelyingParty, tab: Tab
         "state": "s",
     }
     tab.page.goto(f"http://localhost:{urlsplit(door.redirect_uri).port}/elsewhere")
-    tab.page.evaluate(FORM, fields)
+    tab.send_form(fields)
     tab.page.wait_for_selector("#log-out")
     assert faults_of(tab.page) == []
     assert "eyJ" not in tab.page.url

@@ -16,10 +16,10 @@ from support.tokens import (
     good_header,
     key_for,
 )
-from tillit.protocol.access_token import check_access_token, make_access_token
+from tillit.protocol.access_token import TYP, access_token_claims, check_access_token
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, UnverifiedJWS, read_jws
-from tillit.protocol.jose import PublicKey
+from tillit.protocol.jose import PublicKey, sign
 
 KEY = key_for()
 
@@ -36,7 +36,8 @@ def make(**changes: Any) -> tuple[str, dict[str, Any]]:
         "jkt": "thumb",
         "claims": {"client_amr": "private_key_jwt", "x": {"y": [1]}},
     }
-    return make_access_token(KEY, **(given | changes))
+    payload = access_token_claims(**(given | changes))
+    return sign({"typ": TYP}, payload, KEY), payload
 
 
 def check(token: str, *, now: float = NOW, **more: Any) -> Any:

@@ -19,13 +19,12 @@ from support.postgres import Postgres
 from support.recovery import grow_by, tables
 from support.stores import (
     AUDIT_SECRET,
-    PROCESSES,
     START,
     Place,
     Servers,
     note,
     open_store,
-    write_until_killed,
+    start_writer,
 )
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.recovery.archive import Archive, opened_archive, write_archive
@@ -319,10 +318,7 @@ def drain(told: Any) -> None:
 @pytest.mark.long
 def test_a_killed_backup_is_no_backup_at_full_length(place: Path, tmp_path: Path, request: Any):
     """As above, some hundred times, while the store is written to."""
-    told, theirs = PROCESSES.Pipe(duplex=False)
-    writer = PROCESSES.Process(target=write_until_killed, args=(place, theirs, 1, 2), daemon=True)
-    writer.start()
-    theirs.close()
+    writer, told = start_writer(place, 1, 2)
     threading.Thread(target=drain, args=(told,), daemon=True).start()
     begun = time.monotonic()
     whole = kill_backups(place, tmp_path, KILLS_LONG, 2)

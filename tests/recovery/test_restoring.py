@@ -244,15 +244,13 @@ def test_a_running_service_is_not_restored(backed_up: Home):
 def points(home: Home, **asked: Any) -> int:
     """At how many points a restore can be killed; it is done then."""
     told = FORKED.SimpleQueue()
-    process = FORKED.Process(target=restore_and_die, args=(home, 0, told), kwargs=asked)
-    process.start()
-    process.join()
+    killed(home, 0, told, **asked)
     return int(told.get())
 
 
-def killed(home: Home, point: int, **asked: Any) -> None:
+def killed(home: Home, point: int, told: Any = None, **asked: Any) -> None:
     """Restore, and be killed there."""
-    process = FORKED.Process(target=restore_and_die, args=(home, point, None), kwargs=asked)
+    process = FORKED.Process(target=restore_and_die, args=(home, point, told), kwargs=asked)
     process.start()
     process.join()
 

@@ -10,13 +10,12 @@ import pytest
 
 from support.stores import (
     AUDIT_SECRET,
-    PROCESSES,
     START,
     Place,
     Servers,
     note,
     open_store,
-    write_until_killed,
+    start_writer,
 )
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.storage.ports import (
@@ -39,13 +38,7 @@ def kill_writers(place: Place, kills: int) -> set[str]:
     chance = random.Random(kills)
     ledger: set[str] = set()
     for first in range(0, kills, WRITERS):
-        writers = []
-        for who in range(first, min(first + WRITERS, kills)):
-            ours, theirs = PROCESSES.Pipe(duplex=False)
-            process = PROCESSES.Process(target=write_until_killed, args=(place, theirs, who, THREADS))
-            process.start()
-            theirs.close()
-            writers.append((process, ours))
+        writers = [start_writer(place, who, THREADS) for who in range(first, min(first + WRITERS, kills))]
         for process, ours in writers:
             for _ in range(chance.randrange(1, 60)):
                 ledger.add(ours.recv())

@@ -23,9 +23,8 @@ from tillit_server.storage.ports import (
     StorageUnavailable,
     Ticket,
 )
-from tillit_server.storage.redis import TOLERANCE
 from tillit_server.storage.redis_fence import KEY, KIND, LAYOUT
-from tillit_server.storage.spending import AHEAD, FenceRaised
+from tillit_server.storage.spending import AHEAD, TOLERANCE, FenceRaised
 
 EPOCH = "tillit:https://sts.example.test:epoch"
 Opener = Callable[..., Any]

@@ -54,6 +54,22 @@ def chromium() -> Iterator["Browser"]:
         browser.close()
 
 
+_FORM = """fields => {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = fields.action;
+  for (const name of Object.keys(fields)) {
+    if (name === "action") continue;
+    const input = document.createElement("input");
+    input.name = name;
+    input.value = fields[name];
+    form.append(input);
+  }
+  document.body.append(form);
+  form.submit();
+}"""
+
+
 class Tab:
     """A window of a browser of its own, with everything it did: addresses, answers, complaints."""
 
@@ -73,6 +89,10 @@ class Tab:
         page.on("request", lambda request: self.requested.append(request.url))
         page.on("response", lambda answer: self.answers.append(answer))  # noqa: PLW0108 (a built-in will not do)
         return page
+
+    def send_form(self, fields: dict[str, str]) -> None:
+        """Send a form by POST from the page that is shown; its ``action`` is one of the fields."""
+        self.page.evaluate(_FORM, fields)
 
     def cookies(self) -> dict[str, dict[str, Any]]:
         """The cookies by name."""

@@ -18,19 +18,12 @@ import requests
 from support.backstage import EVERY_SCOPE
 from support.ehr import ASSERTION_TYPE, Answer
 from support.foreign_clients import ForeignClient
+from support.login import IDENTITY
 from support.service import http
 
 REDIRECT_URI = "http://localhost:3000/callback"
 AFTER_LOGOUT = "http://localhost:3000/"
 DOCTOR = "14857527039"
-IDENTITY = (
-    "openid",
-    "profile",
-    "offline_access",
-    "helseid://scopes/identity/pid",
-    "helseid://scopes/identity/security_level",
-    "helseid://scopes/hpr/hpr_number",
-)
 LOGIN = {
     "grants": ["authorization_code", "refresh_token"],
     "scopes": [*EVERY_SCOPE, *IDENTITY],

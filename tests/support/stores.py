@@ -202,7 +202,7 @@ def race(
     results.put(wins)
 
 
-def write_until_killed(place: Place, told: Any, who: int, threads: int) -> None:
+def _write_until_killed(place: Place, told: Any, who: int, threads: int) -> None:
     """In a process of its own: settle and tell what was acknowledged, until somebody ends us."""
     store = open_store(place, slot=None, timeout=20.0)
 
@@ -221,6 +221,15 @@ def write_until_killed(place: Place, told: Any, who: int, threads: int) -> None:
 
     for thread in range(threads):
         threading.Thread(target=run, args=(thread,)).start()
+
+
+def start_writer(place: Place, who: int, threads: int) -> tuple[Any, Any]:
+    """A process that settles until it is killed, and the end of a pipe at which it tells what was acknowledged."""
+    ours, theirs = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=_write_until_killed, args=(place, theirs, who, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
 
 
 def hold_exclusively(path: Path, held: Any, let_go: Any) -> None:

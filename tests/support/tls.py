@@ -54,41 +54,56 @@ def make_certificate(directory: Path) -> Path:
     return file
 
 
-class Terminator:
-    """Takes TLS connections on ``port``, passes their octets on in clear; in a `with` block clients trust it.
+class _Listener:
+    """Takes connections, and passes each on in a thread of its own."""
 
-    What goes where is told by the first octets of a connection: ``elsewhere`` maps a path to a port.
-    """
-
-    def __init__(self, certificate: Path, backend: int, elsewhere: dict[str, int] | None = None) -> None:
-        self.port = free_port()
-        self.certificate = certificate
-        self._backend = backend
-        self._elsewhere = elsewhere or {}
+    def __init__(self, certificate: Path) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context.load_cert_chain(certificate)
+        self.port = free_port()
         self._socket = socket.create_server(("127.0.0.1", self.port))
-        self._trusted_before: str | None = None
 
     def __enter__(self) -> Self:
-        self._trusted_before = os.environ.get(TRUST)
-        os.environ[TRUST] = str(self.certificate)
         threading.Thread(target=self._serve, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-        if self._trusted_before is None:
-            os.environ.pop(TRUST, None)
-        else:
-            os.environ[TRUST] = self._trusted_before
 
     def _serve(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self._socket.accept()
                 threading.Thread(target=self._pass_on, args=(connection,), daemon=True).start()
+
+    def _pass_on(self, connection: socket.socket) -> None:
+        raise NotImplementedError
+
+
+class Terminator(_Listener):
+    """Takes TLS connections on ``port``, passes their octets on in clear; in a `with` block clients trust it.
+
+    What goes where is told by the first octets of a connection: ``elsewhere`` maps a path to a port.
+    """
+
+    def __init__(self, certificate: Path, backend: int, elsewhere: dict[str, int] | None = None) -> None:
+        super().__init__(certificate)
+        self.certificate = certificate
+        self._backend = backend
+        self._elsewhere = elsewhere or {}
+        self._trusted_before: str | None = None
+
+    def __enter__(self) -> Self:
+        self._trusted_before = os.environ.get(TRUST)
+        os.environ[TRUST] = str(self.certificate)
+        return super().__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        if self._trusted_before is None:
+            os.environ.pop(TRUST, None)
+        else:
+            os.environ[TRUST] = self._trusted_before
 
     def _pass_on(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
@@ -102,7 +117,7 @@ class Terminator:
                     _relay(tls, backend)
 
 
-class TlsServer:
+class TlsServer(_Listener):
     """TLS in front of a server that has none of its own, for Redis or, with its own greeting, PostgreSQL.
 
     ``connect`` opens a connection to the server behind.
@@ -113,26 +128,10 @@ class TlsServer:
     def __init__(
         self, certificate: Path, connect: Callable[[], socket.socket], *, postgres: bool = False
     ) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate)
+        super().__init__(certificate)
         self._connect = connect
         self._postgres = postgres
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._socket.getsockname()[1])
         self.taken = 0
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._pass_on, args=(connection,), daemon=True).start()
 
     def _pass_on(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:

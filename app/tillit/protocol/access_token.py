@@ -11,14 +11,14 @@ from typing import Any, Final
 from tillit.protocol import claims as check
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, read_jws
-from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, SigningKey, sign, verify
+from tillit.protocol.jose import ALGORITHMS, Keys, PublicKey, verify
 from tillit.protocol.scope import parse_scope
 
 TYP: Final = "at+jwt"
 _TYPES: Final = (TYP, "application/at+jwt")
 LEEWAY: Final = 10
 _MAX_LENGTH: Final = 512
-# What make_access_token writes itself; ``claims`` may not speak over it.
+# What access_token_claims writes itself; ``claims`` may not speak over it.
 _OWN: Final = frozenset("iss sub aud client_id scope iat nbf exp jti cnf".split())  # noqa: SIM905, a word list
 
 
@@ -75,36 +75,6 @@ def access_token_claims(
         "jti": jti or secrets.token_hex(16).upper(),
         **claims,
     }
-
-
-def make_access_token(
-    key: SigningKey,
-    *,
-    issuer: str,
-    subject: str,
-    audience: str,
-    client_id: str,
-    scope: Sequence[str],
-    now: float,
-    lifetime: int,
-    jkt: str | None,
-    jti: str | None = None,
-    claims: Mapping[str, Any],
-) -> tuple[str, dict[str, Any]]:
-    """Make and sign an access token (RFC 9068 section 2); give it and its payload."""
-    payload = access_token_claims(
-        issuer=issuer,
-        subject=subject,
-        audience=audience,
-        client_id=client_id,
-        scope=scope,
-        now=now,
-        lifetime=lifetime,
-        jkt=jkt,
-        jti=jti,
-        claims=claims,
-    )
-    return sign({"typ": TYP}, payload, key), payload
 
 
 def check_access_token(

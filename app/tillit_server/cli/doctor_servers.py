@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from tillit_server.config import Settings
     from tillit_server.signing.doctor import Finding
 
-_APART: Final = 12.0  # what `storage.redis.TOLERANCE` allows
 _A_LITTLE: Final = 2.0
 
 
@@ -30,9 +29,10 @@ def examine_servers(settings: "Settings") -> "Iterator[Finding]":
 def compare_clocks(what: str, apart: float) -> "Finding":
     """``apart``: seconds by which a server's clock is ahead of this host's."""
     from tillit_server.signing.doctor import Finding
+    from tillit_server.storage.spending import TOLERANCE
 
     shown = f"{abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} this host's"
-    if abs(apart) > _APART:
+    if abs(apart) > TOLERANCE:
         return Finding("BAD", what, f"{shown}: nothing is settled until NTP keeps both")
     if abs(apart) > _A_LITTLE:
         return Finding("look", what, f"{shown}: see that NTP keeps both")

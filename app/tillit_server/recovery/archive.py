@@ -12,11 +12,11 @@ from typing import BinaryIO, Final
 
 from tillit_server.recovery.manifest import MAX_BYTES, BackupDamaged, Manifest
 from tillit_server.signing.custody import Custody
-from tillit_server.signing.files import sync_directory
 from tillit_server.storage.copying import Walk, write_file
 from tillit_server.storage.ports import Head, StorageRefused, StorageUnavailable
 from tillit_server.storage.sealed_file import SealedFile
 from tillit_server.storage.sqlite_file import SCHEMA_VERSION
+from tillit_server.storage.syncing import sync
 
 LEFT_OUT: Final = ("family", "fence")
 """Kinds of records that no backup holds: what must not come back, and what speaks of another server."""
@@ -57,7 +57,7 @@ def write_archive(
             file.flush()
             os.fsync(file.fileno())
         part.rename(path)
-        sync_directory(path.parent)
+        sync(path.parent)
     except StorageRefused:
         raise
     except BaseException as error:

@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from tillit_server.console.health import HealthPart, NotWell
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.storage.shared import SharedStore
-from tillit_server.storage.spending import AHEAD, Standing
+from tillit_server.storage.spending import AHEAD, TOLERANCE, Standing
 
-APART = 12.0
-"""Seconds between our clock and that of Redis beyond which nothing is settled (`storage.redis.TOLERANCE`)."""
 _STALE = 2.0
 
 
@@ -84,7 +82,7 @@ class ServerParts:
 
     def _compare_clocks(self) -> None:
         _, _, apart = self._heard_of("redis")
-        if self._real_clock and abs(apart) > APART:
+        if self._real_clock and abs(apart) > TOLERANCE:
             raise NotWell(f"the clock of Redis is {apart:.0f} s away from this host's: run NTP on both")
 
     def _heard_of(self, server: str) -> tuple[float, Standing, float]:

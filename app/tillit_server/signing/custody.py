@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tillit_server.signing.files import CustodyError, locked, private_directory, sync_directory
+from tillit_server.signing.files import CustodyError, locked, private_directory
 from tillit_server.signing.guard import Guard
 from tillit_server.signing.master_key import (
     MASTER_FILE,
@@ -28,6 +28,7 @@ from tillit_server.signing.master_key import (
     master_id,
     read_master,
 )
+from tillit_server.storage.syncing import sync
 
 __all__ = ["Custody", "CustodyError", "open_custody"]
 
@@ -127,7 +128,7 @@ class Custody:
                 if self._files() != self._looked:
                     return  # somebody else was faster
                 (self._directory / NEXT_FILE).replace(self._directory / MASTER_FILE)
-                sync_directory(self._directory)
+                sync(self._directory)
         except OSError as error:
             raise CustodyError(f"{self._directory}: cannot be written ({error.strerror})") from None
 

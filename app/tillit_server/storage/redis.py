@@ -29,15 +29,12 @@ from tillit_server.storage.redis_link import Link, Reply, Script
 from tillit_server.storage.redis_quiet import Quiet, Settled
 from tillit_server.storage.redis_shapes import RedisOnce, RedisTickets
 from tillit_server.storage.sealing import Sealer
-from tillit_server.storage.spending import AHEAD, OLDEST, Count, Guard, Standing, WriteFence
+from tillit_server.storage.spending import AHEAD, OLDEST, TOLERANCE, Count, Guard, Standing, WriteFence
 from tillit_server.storage.work import Prepared, Preparer
 from tillit_server.tracing import traced
 
 KEEP = 300.0
 """Seconds that a spent id or a dead ticket outlives its time: far more than two clocks may differ."""
-
-TOLERANCE = 12.0
-"""Seconds that the clock of a host may differ from that of the Redis server: ten, and some for the way."""
 
 _ANY = "-"  # whatever epoch the server is in
 _ATTEMPTS = 3

@@ -13,6 +13,10 @@ server that is being replaced may accept until the record is written, for which 
 OLDEST = 3_720.0
 """Seconds between the making and the end of the longest-lived id (a request object), tolerances included."""
 
+TOLERANCE = 12.0
+"""Seconds that the clock of a host may differ from that of the server: ten, and some for the way. Beyond them
+nothing is settled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:

@@ -22,9 +22,7 @@ from tillit_server.storage.work import Preparer
 from tillit_server.storage.writing import Submit, WritingJournal, WritingRecords
 
 
-class SqliteOnce:
-    """`ports.Once`."""
-
+class _Shape:
     def __init__(
         self, submit: Submit, preparer: Preparer, readers: Readers, clock: Callable[[], float]
     ) -> None:
@@ -32,6 +30,10 @@ class SqliteOnce:
         self._preparer = preparer
         self._readers = readers
         self._clock = clock
+
+
+class SqliteOnce(_Shape):
+    """`ports.Once`."""
 
     def claim(self, space: str, key: str, until: float) -> bool:
         """True for exactly one caller."""
@@ -57,16 +59,8 @@ class SqliteOnce:
         return next(found, None)
 
 
-class SqliteTickets:
+class SqliteTickets(_Shape):
     """`ports.Tickets`."""
-
-    def __init__(
-        self, submit: Submit, preparer: Preparer, readers: Readers, clock: Callable[[], float]
-    ) -> None:
-        self._submit = submit
-        self._preparer = preparer
-        self._readers = readers
-        self._clock = clock
 
     def issue(self, space: str, key: str, value: Json, until: float) -> None:
         """Leave a ticket."""

@@ -14,6 +14,7 @@ from typing import Final
 
 from tillit_server.storage.ports import StorageRefused
 from tillit_server.storage.sqlite_file import DATABASE
+from tillit_server.storage.syncing import sync
 
 MOVED: Final = "moved"
 """Lies in a data directory whose records and audit have been moved to a server."""
@@ -101,15 +102,6 @@ def require_nothing_half_done(data: Path) -> None:
             "a restore is under way, or was interrupted before it put anything in place",
             f"Run the same command again; or remove {data / _MAKING} to go on with what was here before",
         )
-
-
-def sync(path: Path) -> None:
-    """Bring a file, or the names in a directory, to disk. Raises ``OSError``."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

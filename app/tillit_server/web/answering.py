@@ -1,6 +1,6 @@
 """Answers of the issuer as HTTP responses."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ from tillit_server.issuer.answers import Answer
 
 JSON: Final = "application/json"
 
+Route = tuple[str, str, Callable[[], Response]]
+"""Method, path below the issuer's, and view."""
 
 CODE: Final = "tillit.code"
 """Where the door finds, for the metrics, which OAuth code was answered with."""

@@ -66,6 +66,7 @@ class Door:
         self._meters = meters or Meters()
         self._traces = traces
         self._judged = frozenset(judged)
+        # Written in C, unlike a semaphore, of which every request would pay for the lock and the condition.
         self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(places):
             self._places.put(None)

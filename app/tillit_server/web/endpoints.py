@@ -14,13 +14,11 @@ from tillit_server.issuer.request import Request
 from tillit_server.issuer.revocation import revoke
 from tillit_server.issuer.services import Services
 from tillit_server.issuer.userinfo import userinfo
-from tillit_server.web.answering import JSON, publish, respond
+from tillit_server.web.answering import JSON, Route, publish, respond
 from tillit_server.web.translate import FORM, form_request
 from tillit_server.web.urls import INTROSPECTION_PATH, REVOCATION_PATH, USERINFO_PATH
 
 _EMPTY_FORM: Final = {"CONTENT_TYPE": FORM, "CONTENT_LENGTH": "0"}
-
-Route = tuple[str, str, Callable[[], Response]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ Whatever goes wrong before a client's address is known and right is a page of ou
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -23,8 +22,8 @@ from tillit_server.issuer.login.authorization import (
 from tillit_server.issuer.login.browser import Browser, LogIn, SendBack
 from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.issuer.services import Services
+from tillit_server.web.answering import Route
 from tillit_server.web.cookies import Cookies
-from tillit_server.web.errors import answer_error
 from tillit_server.web.pages import ASSETS, Pages, origin_source
 from tillit_server.web.translate import body_parameters, invalid_request_with, query_parameters
 from tillit_server.web.upstream import ProviderAway, Upstream
@@ -35,9 +34,6 @@ _CANCELLED: Final = "The login was cancelled."
 _NOWHERE: Final = "There is no identity provider to log in at."
 
 _log = logging.getLogger("tillit.web")
-
-View = Callable[[], Response]
-Route = tuple[str, str, View]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +49,13 @@ class LoginDoor:
     def routes(self) -> tuple[Route, ...]:
         """Method, path below the issuer's, and view."""
         return (
-            ("GET", AUTHORIZE_PATH, self.page(self.authorize)),
-            ("POST", AUTHORIZE_PATH, self.page(self.authorize_by_form)),
-            ("GET", LOGIN_PATH, self.page(self.log_in)),
-            ("GET", CANCEL_PATH, self.page(self.cancel)),
-            ("GET", CALLBACK_PATH, self.page(self.come_back)),
+            ("GET", AUTHORIZE_PATH, self.authorize),
+            ("POST", AUTHORIZE_PATH, self.authorize_by_form),
+            ("GET", LOGIN_PATH, self.log_in),
+            ("GET", CANCEL_PATH, self.cancel),
+            ("GET", CALLBACK_PATH, self.come_back),
             *(("GET", url, lambda url=url: self.pages.asset(url)) for url in ASSETS),
         )
-
-    def page(self, view: View) -> View:
-        """``view`` with every error as a page."""
-
-        def shown() -> Response:
-            try:
-                return view()
-            except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into a page)
-                return self.pages.error(request, answer_error(error, self.services))
-
-        return shown
 
     def authorize(self) -> Response:
         """The authorization endpoint (RFC 6749 §3.1)."""

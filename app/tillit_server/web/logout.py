@@ -10,9 +10,8 @@ from tillit.protocol.authorization_response import redirect_location
 from tillit_server.issuer.login.browser import Browser, SendBack
 from tillit_server.issuer.login.logout import CONFIRM, RETURN_TO, TAKEN, Confirm, log_out
 from tillit_server.issuer.services import Services
+from tillit_server.web.answering import Route
 from tillit_server.web.cookies import Cookies
-from tillit_server.web.errors import answer_error
-from tillit_server.web.login import Route, View
 from tillit_server.web.pages import Pages, origin_source
 from tillit_server.web.translate import body_parameters, query_parameters
 from tillit_server.web.urls import END_SESSION_PATH
@@ -32,8 +31,8 @@ class LogoutDoor:
     def routes(self) -> tuple[Route, ...]:
         """Method, path below the issuer's, and view."""
         return (
-            ("GET", END_SESSION_PATH, self._page(self.end_session)),
-            ("POST", END_SESSION_PATH, self._page(self.end_session_by_form)),
+            ("GET", END_SESSION_PATH, self.end_session),
+            ("POST", END_SESSION_PATH, self.end_session_by_form),
         )
 
     def end_session(self) -> Response:
@@ -109,13 +108,3 @@ class LogoutDoor:
 
     def _session(self) -> str | None:
         return self.cookies.read(request, self.cookies.session)
-
-    def _page(self, view: View) -> View:
-        def shown() -> Response:
-            try:
-                return view()
-            except Exception as error:  # noqa: BLE001 (the one place that turns whatever it is into a page)
-                answer = answer_error(error, self.services)
-                return self.pages.error(request, answer, title="log_out_error_title")
-
-        return shown

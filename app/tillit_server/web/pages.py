@@ -73,7 +73,7 @@ class Pages:
         )
         return self.harden(response)
 
-    def error(self, request: Request, answer: Answer, *, title: str = "error_title") -> Response:
+    def error(self, request: Request, answer: Answer, *, title: str) -> Response:
         """A refusal to a person: its code, what it means, and the id that leads to the log.
 
         ``title``: the name of the text that says what cannot go on. Whatever a browser would make something

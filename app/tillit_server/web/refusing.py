@@ -14,7 +14,7 @@ from tillit_server.issuer.answers import ERROR_ID_HEADER, Answer
 from tillit_server.issuer.client_secret import CLIENT_SECRET_PATH
 from tillit_server.web.answering import JSON, tell_code
 from tillit_server.web.pages import Pages
-from tillit_server.web.urls import PAGES
+from tillit_server.web.urls import END_SESSION_PATH, PAGES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -34,7 +34,9 @@ class RefusalForms:
         """``refusal`` as a response."""
         path: str = environ["PATH_INFO"]
         if path in self.shown:
-            return self.pages.error(Request(environ), refusal)
+            leaving = path == self.pages.path + END_SESSION_PATH
+            title = "log_out_error_title" if leaving else "error_title"
+            return self.pages.error(Request(environ), refusal, title=title)
         tell_code(environ, refusal)
         problem = path == self.pages.path + CLIENT_SECRET_PATH
         body: Any = _problem(refusal) if problem else refusal.body

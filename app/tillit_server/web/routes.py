@@ -33,7 +33,7 @@ from tillit_server.issuer.limiting import Addresses
 from tillit_server.issuer.login.idps import IdpRegistry
 from tillit_server.issuer.login.pushed_requests import PAR_PATH, push_request
 from tillit_server.issuer.services import Services
-from tillit_server.web.answering import JSON, publish, respond, tell_code
+from tillit_server.web.answering import JSON, Route, publish, respond, tell_code
 from tillit_server.web.cookies import cookies_of
 from tillit_server.web.endpoints import EndpointsDoor
 from tillit_server.web.errors import answer_error
@@ -142,7 +142,7 @@ def framework_app(services: Services, doors: Doors, refuse: RefusalForms) -> Fla
     def pushed() -> Response:
         return respond(push_request(form_request(request.environ, services.url(PAR_PATH)), services))
 
-    routes: tuple[tuple[str, str, Callable[[], Response]], ...] = (
+    routes: tuple[Route, ...] = (
         ("GET", doors.path + OPENID_PATH, configuration),
         ("GET", doors.path + OAUTH_PATH, configuration),
         ("POST", doors.path + EXPLAIN_PATH, explain),

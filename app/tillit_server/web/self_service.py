@@ -11,8 +11,7 @@ from flask import Response, request
 
 from tillit_server.issuer.client_secret import CLIENT_SECRET_PATH, list_client_keys, renew_client_key
 from tillit_server.issuer.services import Services
-from tillit_server.web.answering import respond
-from tillit_server.web.endpoints import Route
+from tillit_server.web.answering import Route, respond
 from tillit_server.web.translate import json_request
 
 

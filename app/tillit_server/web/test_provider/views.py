@@ -10,11 +10,10 @@ from flask import Response, request
 from tillit.protocol.errors import OAuthError
 from tillit.protocol.metadata import OPENID_PATH
 from tillit_server.issuer.answers import NO_STORE
+from tillit_server.web.answering import Route
 from tillit_server.web.pages import Pages
 from tillit_server.web.test_provider.provider import PATH, DevelopmentProvider
 from tillit_server.web.translate import body_parameters, query_parameters
-
-Route = tuple[str, str, Callable[[], Response]]
 
 # A form-action counts for the redirects that follow, too: to the callback, and from there to the client.
 _ANY_CLIENT = "'self' https: http://127.0.0.1:* http://localhost:*"
