@@ -117,13 +117,17 @@ class RedisSpending:
 
     def seen(self, space: str, key: str) -> bool:
         """A look, not a judgement: True when the id is already spent."""
-        return self.first_seen((Claim(space, key, 0.0),)) is not None
+        return self._first_seen((Claim(space, key, 0.0),)) is not None
+
+    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
+        """One look for several ids: the first of them that is already spent.
+
+        Nobody looks while the server is slow: the settlement, which judges, needs all the time there is.
+        """
+        return self._first_seen(claims) if claims and not self._link.slow else None
 
     @traced("redis look")
-    def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
-        """One look for several ids: the first of them that is already spent."""
-        if not claims:
-            return None
+    def _first_seen(self, claims: Sequence[Claim]) -> Claim | None:
         digests = [self._preparer.claim_digest(claim.space, claim.key) for claim in claims]
         # Without asking which server this is: what it does not know any more, the settlement refuses.
         try:

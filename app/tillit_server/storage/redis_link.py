@@ -1,5 +1,6 @@
 """The way to the Redis server: few connections, short waits, and nobody waits in line for a dead server."""
 
+import os
 import re
 import threading
 import time
@@ -7,17 +8,22 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
-from queue import Empty, SimpleQueue
+from queue import Empty, LifoQueue
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from tillit_server.storage.ports import StorageRefused, StorageUnavailable
-from tillit_server.storage.redis_url import ANSWERING, connections_to
+from tillit_server.storage.redis_url import connections_to
 
 Value = str | bytes | int | float
 
-_ACKNOWLEDGING = 300  # milliseconds
+_IN_LINE = 0.4
+_CONNECTING = 0.3
+_LOOKING = 0.6
+_SLOW = 0.2
+_ACKNOWLEDGING = 0.55
+_SLOW_ANSWERS = 4
 _PAUSE = 0.1
 _ERROR = re.compile(r"\b(OOM|READONLY|MISCONF|NOREPLICAS|NOPERM|CROSSSLOT|MASTERDOWN|BUSY|NOSCRIPT)\b")
 
@@ -67,6 +73,8 @@ class Link:
     ) -> None:
         """Connects to nobody yet. `timeout`: seconds until a caller hears 503, waiting in line included.
 
+        Whoever has used up too much of it before asking does not ask: an answer that comes too late costs the
+        connection, and the ids that are spent with it.
         Raises `StorageRefused` for a URL that cannot be used.
         """
         try:
@@ -79,29 +87,38 @@ class Link:
             ) from error
         # The connections are the places. The library's pool makes them, and knows whether they still lead to
         # the master; if it handed them out too, that would be a quarter of what a settlement costs here.
-        self._idle: SimpleQueue[Any] = SimpleQueue()
+        # The last one back is the next one out: it is the one that is surely connected.
+        self._idle: LifoQueue[Any] = LifoQueue()
         for _ in range(connections):
             self._idle.put(self._pool.make_connection())
-        self._answering = ANSWERING * timeout
-        self._in_line = timeout - self._answering
+        self._timeout = timeout
+        self._acknowledging = int(_ACKNOWLEDGING * timeout * 1000)
         self._steady = steady
         self._mutex = threading.Lock()
         self._away = ""
         self._next_try = 0.0
         self._closed = False
         self._replicated = False
+        self._slow_answers = 0
+
+    @property
+    def slow(self) -> bool:
+        """Whether a request has no time to ask twice: the last few answers all took a fifth of it or more."""
+        return self._slow_answers >= _SLOW_ANSWERS
 
     def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Value]) -> Reply:
         """The answer of a script. Raises `StorageUnavailable`, also when no replica acknowledges."""
         reply: Reply = self._with_connection(
-            lambda connection: self._ask(connection, script, keys, arguments)
+            lambda connection, deadline: self._ask(connection, deadline, script, keys, arguments),
+            self._timeout,
         )
         return reply
 
     def values(self, keys: Sequence[str]) -> list[bytes | None]:
         """What lies there, whoever this server is. Raises `StorageUnavailable`."""
         values: list[bytes | None] = self._with_connection(
-            lambda connection: _send(connection, [("MGET", *keys)])[0]
+            lambda connection, deadline: self._send(connection, deadline, [("MGET", *keys)])[0],
+            _LOOKING * self._timeout,
         )
         return values
 
@@ -120,36 +137,53 @@ class Link:
         self._closed = True
         self.forget_connections()
 
-    def _with_connection(self, use: Callable[[Any], Any]) -> Any:
+    def _with_connection(self, use: Callable[[Any, float], Any], seconds: float) -> Any:
+        begun = self._steady()
         self._enter()
         try:
             connection = self._idle.get_nowait()
         except Empty:
             connection = self._wait_in_line()
         try:
-            if connection.is_connected and (not self._pool.owns_connection(connection) or _stale(connection)):
-                connection.disconnect()
-            if not connection.is_connected:
-                # Sending alone would connect too, but without asking the Sentinels where.
-                connection.connect()
-            answer = use(connection)
+            self._connect(connection, begun)
+            asked = self._steady()
+            answer = use(connection, begun + seconds)
         except ResponseError as error:
             raise StorageUnavailable(f"the Redis server refused: {_named(error)}") from error
         except (RedisError, OSError) as error:
             connection.disconnect()
             self._fell_silent(error)
             raise StorageUnavailable(f"the Redis server is away: {type(error).__name__}") from error
+        except StorageUnavailable:
+            raise
         except BaseException:
             connection.disconnect()
             raise
         finally:
             self._idle.put(connection)
         self._away = ""
+        took = self._steady() - asked
+        self._slow_answers = 0 if took < _SLOW * self._timeout else self._slow_answers + 1
         return answer
+
+    def _connect(self, connection: Any, begun: float) -> None:
+        if connection.pid != os.getpid():
+            # Of our parent, who goes on with it.
+            connection.disconnect()
+            connection.pid = self._pool.pid = os.getpid()
+        if connection.is_connected and (not self._pool.owns_connection(connection) or _stale(connection)):
+            connection.disconnect()
+        if connection.is_connected:
+            return
+        # Sending alone would connect too, but without asking the Sentinels where.
+        connection.connect()
+        if self._steady() - begun > _CONNECTING * self._timeout:
+            self._next_try = 0.0
+            raise StorageUnavailable("the Redis server is slow: connected, for the next who asks")
 
     def _wait_in_line(self) -> Any:
         try:
-            connection = self._idle.get(timeout=self._in_line)
+            connection = self._idle.get(timeout=(_SLOW if self.slow else _IN_LINE) * self._timeout)
         except Empty:
             raise StorageUnavailable("too many requests wait for the Redis server") from None
         try:
@@ -160,17 +194,24 @@ class Link:
             raise
         return connection
 
-    def _ask(self, connection: Any, script: Script, keys: Sequence[str], arguments: Sequence[Value]) -> Reply:
+    def _ask(
+        self,
+        connection: Any,
+        deadline: float,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Value],
+    ) -> Reply:
         waits = script.name == "spend" and self._replicated
         parameters = (len(keys), *keys, *arguments)
         commands: list[tuple[Value, ...]] = [("EVALSHA", script.sha, *parameters)]
         if waits:
-            commands.append(("WAIT", 1, _ACKNOWLEDGING))
+            commands.append(("WAIT", 1, self._acknowledging))
         try:
-            found, acknowledged = _send(connection, commands)
+            found, acknowledged = self._send(connection, deadline, commands)
         except NoScriptError:
             commands[0] = ("EVAL", script.text, *parameters)
-            found, acknowledged = _send(connection, commands)
+            found, acknowledged = self._send(connection, deadline, commands)
         reply = Reply.read(found)
         self._replicated = reply.replicated
         if reply.status == "replica":
@@ -178,12 +219,27 @@ class Link:
             connection.disconnect()
         if reply.status == "done" and self._replicated:
             if not waits:
-                acknowledged, _ = _send(connection, [("WAIT", 1, _ACKNOWLEDGING)])
+                acknowledged, _ = self._send(connection, deadline, [("WAIT", 1, self._acknowledging)])
             if not acknowledged:
                 # This may be the wrong side of a split; Sentinel knows.
                 connection.disconnect()
                 raise StorageUnavailable("no replica of the Redis server acknowledged in time")
         return reply
+
+    def _send(
+        self, connection: Any, deadline: float, commands: Sequence[tuple[Value, ...]]
+    ) -> tuple[Any, Any]:
+        """The answers to one or two commands that go out together; raises the first that is an error."""
+        connection.send_packed_command(connection.pack_commands(commands))
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(connection.read_response(timeout=max(0.0, deadline - self._steady())))
+            except ResponseError as error:
+                answers.append(error)
+        if isinstance(answers[0], ResponseError):
+            raise answers[0]
+        return answers[0], answers[1] if len(answers) > 1 else None
 
     def _enter(self) -> None:
         if self._closed:
@@ -193,7 +249,7 @@ class Link:
         with self._mutex:
             if self._away and self._steady() < self._next_try:
                 raise StorageUnavailable(f"the Redis server is away: {self._away}")
-            self._next_try = self._steady() + self._answering
+            self._next_try = self._steady() + self._timeout
 
     def _fell_silent(self, error: Exception) -> None:
         with self._mutex:
@@ -213,17 +269,3 @@ def _named(error: Exception) -> str:
     """The word by which Redis names an error; what stands around it may quote keys."""
     found = _ERROR.search(str(error))
     return found[0] if found else type(error).__name__
-
-
-def _send(connection: Any, commands: Sequence[tuple[Value, ...]]) -> tuple[Any, Any]:
-    """The answers to one or two commands that go out together; raises the first that is an error."""
-    connection.send_packed_command(connection.pack_commands(commands))
-    answers: list[Any] = []
-    for _ in commands:
-        try:
-            answers.append(connection.read_response())
-        except ResponseError as error:
-            answers.append(error)
-    if isinstance(answers[0], ResponseError):
-        raise answers[0]
-    return answers[0], answers[1] if len(answers) > 1 else None

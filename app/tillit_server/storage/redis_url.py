@@ -11,10 +11,10 @@ from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from tillit_server.storage.ports import StorageRefused
 
-ANSWERING = 0.6
-"""Of the time that a caller has; the rest is for waiting in line."""
+_CONNECTING = 0.6
+_ASKING_A_SENTINEL = 0.3
+"""Parts of the time that a caller has, for each step; a Sentinel that is away has others beside it."""
 
-_CONNECTING = 0.3
 _NO_CLUSTER = (
     "Redis Cluster is not supported: what a request spends is one act, and its keys lie in different slots"
 )
@@ -32,8 +32,9 @@ def connections_to(url: str, connections: int, timeout: float = 0.8) -> Connecti
     settings: dict[str, Any] = {
         "protocol": 2,
         "socket_connect_timeout": _CONNECTING * timeout,
-        "socket_timeout": ANSWERING * timeout,
+        "socket_timeout": _CONNECTING * timeout,
         "socket_keepalive": True,
+        "driver_info": None,  # to say which library this is would take two round trips more
         "retry": Retry(NoBackoff(), 0),
     }
     parts = urlsplit(url)
@@ -41,7 +42,7 @@ def connections_to(url: str, connections: int, timeout: float = 0.8) -> Connecti
     if file := options.pop("password_file", None):
         settings["password"] = Path(file).read_text("utf-8").strip()
     if scheme in {"redis+sentinel", "rediss+sentinel"}:
-        return _watched(parts, options, connections, settings)
+        return _watched(parts, options, connections, timeout, settings)
     address = url.partition("?")[0]
     pool = ConnectionPool.from_url(f"{address}?{urlencode(options)}", max_connections=connections, **settings)
     try:
@@ -53,7 +54,7 @@ def connections_to(url: str, connections: int, timeout: float = 0.8) -> Connecti
 
 
 def _watched(
-    parts: SplitResult, options: dict[str, str], connections: int, settings: dict[str, Any]
+    parts: SplitResult, options: dict[str, str], connections: int, timeout: float, settings: dict[str, Any]
 ) -> ConnectionPool:
     """`redis+sentinel://[user:password@]host:port,…/service[/database][?sentinel_password=…&ssl_ca_certs=…]`."""
     credentials, _, hosts = parts.netloc.rpartition("@")
@@ -69,7 +70,8 @@ def _watched(
     addresses = [_address(host) for host in hosts.split(",")]
     of_redis = settings.pop("password", None) or password or None
     common = {**settings, **encrypted}
-    sentinel = Sentinel(addresses, sentinel_kwargs={**common, **watchers})
+    brief = {"socket_connect_timeout": _ASKING_A_SENTINEL * timeout}
+    sentinel = Sentinel(addresses, sentinel_kwargs={**common, **watchers, **brief})
     return SentinelConnectionPool(
         service,
         sentinel,
