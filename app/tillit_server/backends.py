@@ -22,7 +22,7 @@ from tillit_server.storage.shared import EmbeddedSpending, SharedStore
 from tillit_server.storage.spending import Spending
 from tillit_server.storage.sqlite import SqliteStore
 from tillit_server.storage.sqlite_file import DATABASE
-from tillit_server.storage.switching import MOVED, finish, give_up, noted, require_nothing_half_done
+from tillit_server.storage.switching import BACK, MOVED, finish, give_up, noted, require_nothing_half_done
 
 if TYPE_CHECKING:
     from tillit_server.storage.sql import SqlStore
@@ -214,8 +214,15 @@ def _on_postgresql(
         if not (restored and has_record(database, RESTORED, restored)):
             require_nothing_half_done(settings.data)
         give_up(settings.data)
-    writer = Writer(database)
+    writer = Writer(database, landmarks=(RESTORED, MOVED))
     closing.callback(writer.close)
+    # Whoever moves it marks it before they look for writers; so whoever writes looks for the mark then.
+    if has_record(database, MOVED, BACK):
+        raise StorageRefused(
+            "the records of this installation were moved back from this server to a host's data directory",
+            "Take storage_url out of the settings; if the move was killed, `storage copy --back` again, or"
+            f" remove the record of kind '{MOVED}' to stay here",
+        )
     open_lasting = partial(SqlStore, database, writer, clock=clock, on_commit=on_commit)
 
     def open_store(*, sealer: Sealer, linker: Linker, key_hash_secret: bytes, fresh: bool) -> Store:

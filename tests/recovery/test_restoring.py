@@ -1,5 +1,6 @@
 """A restore: the whole backup or nothing of it, and nothing that ended revives."""
 
+import errno
 import multiprocessing
 import random
 import shutil
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 
 from support.evidence import record
+from support.postgres import Postgres
 from support.recovery import BY, NOW, Home, add_client, clients_of, put, restore_and_die
 from tillit.protocol.jose import generate_key
 from tillit_server.audit.chain import chain_secret, verify
 from tillit_server.audit.checkpoints import known_heads
+from tillit_server.audit.events import ServiceStopped
 from tillit_server.audit.restores import judged
 from tillit_server.issuer.clients.keys import ClientKey
 from tillit_server.issuer.clients.registration import add_keys, register, remove_key, set_disabled
@@ -241,6 +244,35 @@ def test_a_running_service_is_not_restored(backed_up: Home):
     assert len(clients_of(backed_up)) == 3
 
 
+def _without_its_connections(postgres: Postgres) -> None:
+    """As after a restart of the database server, of which an idle process notices nothing."""
+    ending = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'tillit'"
+    postgres.command(ending)
+
+
+@pytest.mark.parametrize("home", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("moved", [False, True], ids=["restored", "moved back"])
+def test_s9_a_worker_that_nobody_stopped_goes_on_with_nothing(
+    moved: bool, backed_up: Home, postgres: Postgres
+):
+    """It was not connected when it should have been noticed: it breaks no chain, and vouches for no old token."""
+    assert backed_up.url is not None
+    with backed_up.opened() as forgotten:
+        store = forgotten.services.store
+        add_client(forgotten, "later")
+        _without_its_connections(postgres)
+        if moved:
+            move_back(backed_up.settings, backed_up.url)
+        else:
+            backed_up.restore(over=True)
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable, match="under us"):
+                forgotten.services.audit.record(ServiceStopped(slot=1))
+        with pytest.raises(StorageUnavailable, match="under us"):
+            store.ping()
+        assert verify(store.journal, chain_secret(forgotten.audit_secret)).intact
+
+
 def points(home: Home, **asked: Any) -> int:
     """At how many points a restore can be killed; it is done then."""
     told = FORKED.SimpleQueue()
@@ -346,11 +378,23 @@ def _kept(home: Home) -> Path:
     return kept
 
 
+def _no_room(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.mark.parametrize("home", ["postgresql"], indirect=True)
-def test_back_from_the_servers(backed_up: Home):
-    """All that lasts moves to this host, logins included; ids of before are refused, the audit is whole."""
-    assert backed_up.url is not None
-    move_back(backed_up.settings, backed_up.url)
+def test_back_from_the_servers(backed_up: Home, monkeypatch: pytest.MonkeyPatch):
+    """All that lasts moves to this host, logins included, and nobody goes on there; ids of before are refused."""
+    url = backed_up.url
+    assert url is not None
+    with monkeypatch.context() as patch:
+        patch.setattr("tillit_server.recovery.moving.put_in_place", _no_room)
+        with pytest.raises(StorageUnavailable):
+            move_back(backed_up.settings, url)
+    assert len(clients_of(backed_up)) == 3
+    move_back(backed_up.settings, url)
+    with pytest.raises(StorageRefused, match="moved back"), backed_up.opened():
+        pass
     backed_up.url = None
 
     assert clients_of(backed_up) == {"one": False, "two": True, "three": False}

@@ -84,6 +84,8 @@ class SqlStore:
         """Read something. Raises `StorageUnavailable`."""
         if self._closed:
             raise StorageUnavailable("the store is closed")
+        if self._writer.replaced:
+            raise StorageUnavailable("the database was restored, or moved, under us")
         self._database.rows(text("SELECT FROM removed LIMIT 1"))
 
     def settled(self) -> Hashable:

@@ -1,7 +1,7 @@
 """The server's half of copying: its rows at one moment, and rows written to it in one transaction."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -9,6 +9,7 @@ import psycopg
 from tillit_server.storage.copying import TABLES, Row, Table, Walk
 from tillit_server.storage.ports import StorageRefused, StorageUnavailable
 from tillit_server.storage.sql_writer import SLOT_CLASS
+from tillit_server.storage.switching import BACK, MOVED
 
 Server = psycopg.Connection[Any]
 
@@ -50,10 +51,24 @@ def write_server(walk: Walk, url: str, *, aside: str = "") -> Mapping[str, int]:
         return {table.name: _send(target, table, walk(table)) for table in TABLES}
 
 
-def require_no_writer(url: str) -> None:
-    """Raise ``StorageRefused`` while any process of any host has the database open for writing."""
+@contextmanager
+def moving_away(url: str) -> Iterator[None]:
+    """From now on no process starts on the database, unless something is raised inside.
+
+    Raises ``StorageRefused`` while any process of any host has it open for writing, ``StorageUnavailable``.
+    """
+    name = (MOVED, BACK.encode())
     with _connected(url) as server:
-        _require_no_writer(server)
+        marking = server.execute("INSERT INTO record VALUES (%s, %s, '', 1) ON CONFLICT DO NOTHING", name)
+    try:
+        with _connected(url) as server:
+            _require_no_writer(server)
+        yield
+    except BaseException:
+        if marking.rowcount:  # or it was moved before, or is being moved by somebody who was killed
+            with suppress(StorageUnavailable), _connected(url) as server:
+                server.execute("DELETE FROM record WHERE kind = %s AND key = %s", name)
+        raise
 
 
 def _require_no_writer(server: Server) -> None:

@@ -5,11 +5,12 @@ for peace only: two processes that write to one slot get in each other's way, bu
 just one of them have each number, and the other goes on behind it.
 
 Another lock of the session says which schema the process knows, so that no migration takes that away from it.
+A process that was not connected when all of it was put back, or moved away, goes on with nothing it knows.
 """
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection, text
@@ -37,15 +38,22 @@ _TAKEN = text(
 _TAKE = text("SELECT pg_try_advisory_lock(:class, :slot)")
 _JOIN = text("SELECT pg_advisory_lock_shared(:class, :schema)")
 _FLOOR = text("SELECT floor FROM tillit_schema")
+_LANDMARKS = text("SELECT kind, key FROM record WHERE kind = ANY(CAST(:kinds AS text[])) ORDER BY 1, 2")
 
 
 class Writer:
     """The connection for writing, with the lowest free slot (1, 2, 3 …) or a given one. For one thread."""
 
-    def __init__(self, database: Database, *, slot: int | None = None) -> None:
-        """Connect and take a slot. Raises `StorageUnavailable`."""
+    def __init__(self, database: Database, *, slot: int | None = None, landmarks: Sequence[str] = ()) -> None:
+        """Connect and take a slot. Raises `StorageUnavailable`.
+
+        `landmarks`: kinds of records that come only when all is put back from elsewhere, or moved away.
+        """
         self._database = database
         self._held: Connection | None = None
+        self._landmarks = list(landmarks)
+        self._known: Sequence[object] | None = None
+        self.replaced = False
         self.slot = slot or 0
         with self.connection(time.monotonic() + database.timeout) as connection:
             if not self.slot:
@@ -83,12 +91,22 @@ class Writer:
         try:
             opened.execute(_DURABLE)
             _join(opened)
+            self._require_same(opened)
             if self.slot and not opened.execute(_TAKE, {"class": SLOT_CLASS, "slot": self.slot}).scalar():
                 _log.warning("audit slot %d is shared with another process", self.slot)
         except BaseException:
             opened.close()
             raise
         return opened
+
+    def _require_same(self, connection: Connection) -> None:
+        """Raise `StorageUnavailable`, for good, if all was put back or moved while we were not connected."""
+        found = connection.execute(_LANDMARKS, {"kinds": self._landmarks}).all()
+        if self._known is None:
+            self._known = found
+        self.replaced = self.replaced or found != self._known
+        if self.replaced:
+            raise StorageUnavailable("the database was restored, or moved, under us: start anew")
 
     @staticmethod
     def _lowest_free(connection: Connection) -> int:

@@ -17,7 +17,9 @@ from tillit_server.storage.sqlite_file import DATABASE
 from tillit_server.storage.syncing import sync
 
 MOVED: Final = "moved"
-"""Lies in a data directory whose records and audit have been moved to a server."""
+"""Lies in a data directory whose records and audit have been moved to a server; and the kind of a record."""
+BACK: Final = "back"
+"""The record of a server whose records and audit have been moved, or are being moved, to a data directory."""
 _MAKING, _WHOLE, _GONE = "restoring", "restored", "restoring.gone"
 _NOTE: Final = "note"
 
