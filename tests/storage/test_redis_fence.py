@@ -261,7 +261,13 @@ def test_s3_a_settlement_that_nobody_saw_moves_the_fence(
 ) -> None:
     """Another host has settled meanwhile, or may have: what was made before the loss was noticed is refused."""
     steady, count = Hands(0.0), Hands(1)
-    worker = opened(steady=steady, settled=lambda: count.now)
+
+    def settled() -> float:
+        if threading.current_thread().name == "tillit-quiet":
+            raise StorageUnavailable("whoever looks aside may come too late")
+        return count.now
+
+    worker = opened(steady=steady, settled=settled)
     worker.spend([proof("a", START)])
     if seen:
         worker.ping()
@@ -503,6 +509,15 @@ def test_s9_two_deployments_on_one_server_do_not_meet(
     )
     two.close()
     other_records.close()
+
+
+def test_d9_what_is_spent_stays_spent_when_our_clock_runs_ahead(opened: Opener, clock: Hands) -> None:
+    """However old the id seems: Redis still has it, and by a clock that is right again it would be good."""
+    worker = opened()
+    worker.spend([proof("a", START)])
+    clock.now += 10_000
+    with pytest.raises(Conflict, match="spent"):
+        worker.spend([proof("a", START)])
 
 
 @pytest.mark.parametrize("until", [START + 120, START - 10_000, 9e15])

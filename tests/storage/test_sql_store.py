@@ -196,6 +196,32 @@ def test_a_moved_guard_of_one_does_not_fail_the_others_of_a_batch(opener: Open) 
     assert whole(store) == 8
 
 
+@pytest.mark.parametrize("puts", [(), (Put("family", "f", 1),)], ids=["entries", "puts"])
+def test_who_moves_the_guard_waits_for_those_who_rest_on_it(
+    opener: Open, postgres: Postgres, puts: tuple[Put, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the look at the guard to the commit nobody moves it, so what is settled is settled before or after."""
+    url = as_owner(postgres.emptied_database())
+    store = opener(timeout=20.0)
+    guard = Guard("fence", "redis", store.records.put("fence", "redis", {"number": 1}))
+    monkeypatch.setattr(store, "spending", Elsewhere(guard))
+    settling = threading.Thread(
+        target=store.settle,
+        args=(Settlement((Claim("proof", "p", START),), puts=puts, entries=(note("x"),)),),
+    )
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'tillit'"
+    with psycopg.connect(url) as in_the_way, psycopg.connect(url) as mover:
+        in_the_way.execute("INSERT INTO journal VALUES (1, 1, '', '', '')")
+        settling.start()
+        assert eventually(lambda: postgres.command(waiting))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            mover.execute("SELECT FROM record WHERE kind = 'fence' FOR UPDATE NOWAIT")
+        in_the_way.rollback()
+    settling.join()
+
+    assert whole(store) == 1
+
+
 def test_records_whose_time_is_over_are_forgotten(opener: Open, clock: Hands) -> None:
     """Their rows go, a while after their time, when the clock is to be trusted; no version is given twice."""
     steady = Hands(0.0)
