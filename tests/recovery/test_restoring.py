@@ -107,6 +107,9 @@ def test_s9_what_was_made_before_a_restore_is_refused(backed_up: Home):
         with pytest.raises(StorageUnavailable) as early:
             store.settle(Settlement(claims=(Claim("proof", "p", restored_at + 60, made=restored_at + 10),)))
         assert 10 <= early.value.retry_after <= 13
+        backed_up.at(restored_at + 30)
+        with pytest.raises(Conflict, match="forgotten"):  # waiting has not told when it was made
+            store.settle(Settlement(claims=(Claim("proof", "p", restored_at + 60, made=restored_at + 10),)))
         new = Settlement(claims=(Claim("proof", "p", restored_at + 90, made=restored_at + 12),))
         store.settle(new)
         with pytest.raises(Conflict, match="spent"):

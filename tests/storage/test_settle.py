@@ -82,6 +82,7 @@ def test_a_conflict_changes_nothing(store: Any, part: str) -> None:
         store.settle(everything())
 
     assert conflict.value.space == part
+    assert conflict.value.ids_spent is (part == "family" and isinstance(store, SharedStore))
     after = state(store)
     if part == "family" and isinstance(store, HalvedStore | SharedStore):
         assert after[:2] == (True, True)
