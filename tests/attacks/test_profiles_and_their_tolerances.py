@@ -13,7 +13,6 @@ from support.tokens_seen import attested, claims_of
 from tillit.protocol.jose import SigningKey
 
 LENIENT = ("helseid", "legacy")
-OLD_NAME = "authorization_details"
 
 
 def organisation(system: str, value: str) -> dict[str, Any]:

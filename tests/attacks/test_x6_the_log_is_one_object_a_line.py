@@ -12,6 +12,7 @@ from support.ehr import attestation
 from support.log_lines import lines_of
 from support.service import clean_environment, http
 from support.wire import exchange
+from tillit_server.logs import JsonLines
 from tillit_server.web.door import Door
 
 HOSTILE = {
@@ -59,7 +60,7 @@ def test_x6_nothing_in_a_request_can_write_the_log(name: str, backstage: Backsta
     assert not [entry for entry in entries if entry["time"] == 0]
 
 
-def test_x6_what_nobody_caught_is_an_id(capfd: pytest.CaptureFixture[str]):
+def test_x6_what_nobody_caught_is_an_id(caplog: pytest.LogCaptureFixture):
     """A fault that reaches the door is answered with 500 and an id; neither answer nor log shows its text."""
 
     def broken(environ: object, start_response: object) -> list[bytes]:
@@ -71,6 +72,9 @@ def test_x6_what_nobody_caught_is_an_id(capfd: pytest.CaptureFixture[str]):
     body = json.loads(b"".join(answers))
     assert started[0][0].startswith("500 ")
     assert body.keys() == {"error", "error_id"}
+    told = json.loads(JsonLines().format(caplog.records[0]))
+    assert (told["error_id"], told["exception"]) == (body["error_id"], "RuntimeError")
+    assert "canary" not in str(told)
     assert dict(started[0][1])["Cache-Control"] == "no-store"
     # The place is given back: the next request is answered too.
     assert list(door({"REQUEST_METHOD": "POST"}, lambda *args: started.append(args)))

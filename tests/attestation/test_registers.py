@@ -9,7 +9,7 @@ import pytest
 
 from tillit.attestation.identifiers import (
     hpr_number_valid,
-    organisation_number_valid,
+    organisation_number_fault,
     person_number_kind,
     resh_id_valid,
 )
@@ -31,8 +31,8 @@ def test_every_number_in_the_development_registers_is_valid():
         assert hpr_number_valid(person["hpr_number"])
     for main in CONTENT["organisations"]["main_unit"]:
         for unit in (main, *main.get("sub_unit", ())):
-            assert organisation_number_valid(unit["number"], synthetic=True)
-            assert not organisation_number_valid(unit["number"], synthetic=False)
+            assert organisation_number_fault(unit["number"], synthetic=True) is None
+            assert organisation_number_fault(unit["number"], synthetic=False)
     assert all(resh_id_valid(unit["resh_id"]) for unit in CONTENT["organisations"]["department"])
 
 

@@ -8,7 +8,6 @@ from tillit.protocol.authorization_details import (
     ATTESTATION_TYPE,
     JOURNAL_TYPE,
     ORGANISATION_TYPE,
-    make_details,
     of_type,
     read_details,
 )
@@ -95,10 +94,3 @@ def test_of_type():
     assert of_type((ORGANISATION,), ATTESTATION_TYPE) is None
     with pytest.raises(OAuthError, match="twice"):
         of_type((ATTESTATION, ATTESTATION), ATTESTATION_TYPE)
-
-
-def test_what_is_made_is_read():
-    """make_details writes the array of RFC 9396 in a string, even for one element."""
-    text = make_details([ATTESTATION])
-    assert json.loads(text) == [ATTESTATION]
-    assert read_details(text) == (ATTESTATION,)

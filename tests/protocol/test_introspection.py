@@ -10,7 +10,8 @@ from support.json_values import COUNT, values
 from support.tokens import INTAKES, ISSUER, NOW, changed, compact, good_claims, good_header, key_for
 from tillit.protocol.errors import OAuthError, Rejected
 from tillit.protocol.gate import read_jws
-from tillit.protocol.introspection import INACTIVE, check_introspection_jwt, make_introspection_jwt
+from tillit.protocol.introspection import INACTIVE, TYP, check_introspection_jwt, introspection_claims
+from tillit.protocol.jose import sign
 
 KEY = key_for()
 CALLER = "nhn:phr"
@@ -31,7 +32,8 @@ def taken(token: str, **more: Any) -> Any:
 @pytest.mark.parametrize("answer", [ANSWER, INACTIVE])
 def test_what_is_signed_is_what_arrives(answer):
     """The caller gets the plain answer, and none of it stands outside its member."""
-    token = make_introspection_jwt(KEY, issuer=ISSUER, audience=CALLER, now=NOW, response=answer)
+    claims = introspection_claims(issuer=ISSUER, audience=CALLER, now=NOW, response=answer)
+    token = sign({"typ": TYP}, claims, KEY)
     assert taken(token) == answer
     assert INACTIVE == {"active": False}
     jws = read_jws(token)

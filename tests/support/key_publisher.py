@@ -118,11 +118,3 @@ class KeyPublisher:
                 handler.wfile.flush()
 
         self.answer = answer
-
-    def is_silent(self) -> None:
-        """No octet from now on, until ``released`` is set."""
-
-        def answer(_: _Handler) -> None:
-            self.released.wait(60)
-
-        self.answer = answer

@@ -118,11 +118,6 @@ def organisation_number_fault(number: str, *, synthetic: bool) -> str | None:
     return "no number of the register of enterprises begins so"
 
 
-def organisation_number_valid(number: str, *, synthetic: bool) -> bool:
-    """Whether this is a number of the register of enterprises (nine digits, modulus 11)."""
-    return organisation_number_fault(number, synthetic=synthetic) is None
-
-
 def hpr_number_valid(number: str) -> bool:
     """Whether this can be an HPR number: one to nine digits; the register itself is the real check."""
     return _HPR.fullmatch(number) is not None

@@ -7,8 +7,6 @@ carrier the value came in (``assertion_details``, ``authorization_details``) is 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-
 from tillit.protocol.errors import OAuthError, Rejected, invalid_authorization_details
 from tillit.protocol.gate import read_json
 
@@ -19,11 +17,6 @@ KNOWN_TYPES: Final = frozenset({ATTESTATION_TYPE, ORGANISATION_TYPE, JOURNAL_TYP
 
 MAX_BYTES: Final = 24576
 MAX_DETAILS: Final = 16
-
-
-def make_details(details: Iterable[Mapping[str, Any]]) -> str:
-    """Write details as the request parameter wants them: a JSON array in a string (RFC 9396 section 2)."""
-    return orjson.dumps([dict(detail) for detail in details]).decode("utf-8")
 
 
 def read_details(

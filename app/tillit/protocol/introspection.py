@@ -6,7 +6,7 @@ from typing import Any, Final
 from tillit.protocol import claims as check
 from tillit.protocol.errors import Rejected
 from tillit.protocol.gate import MAX_ASSERTION_BYTES, UnverifiedJWS, read_jws
-from tillit.protocol.jose import ALGORITHMS, PublicKey, SigningKey, sign, verify
+from tillit.protocol.jose import ALGORITHMS, PublicKey, verify
 
 TYP: Final = "token-introspection+jwt"
 MEDIA_TYPE: Final = f"application/{TYP}"
@@ -30,14 +30,6 @@ def introspection_claims(
     can never be taken for a token.
     """
     return {"iss": issuer, "aud": audience, "iat": int(now), _MEMBER: dict(response)}
-
-
-def make_introspection_jwt(
-    key: SigningKey, *, issuer: str, audience: str, now: float, response: Mapping[str, Any]
-) -> str:
-    """Make and sign an answer for one caller (RFC 9701 section 5)."""
-    payload = introspection_claims(issuer=issuer, audience=audience, now=now, response=response)
-    return sign({"typ": TYP}, payload, key)
 
 
 def check_introspection_jwt(

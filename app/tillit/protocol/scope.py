@@ -1,7 +1,6 @@
 """Scope values (RFC 6749 section 3.3)."""
 
 import re
-from collections.abc import Iterable
 from typing import Final
 
 from tillit.protocol.errors import Rejected
@@ -20,10 +19,3 @@ def parse_scope(text: str) -> tuple[str, ...]:
     if len(text) > MAX_LENGTH or _SCOPE.fullmatch(text) is None:
         raise Rejected("not a list of scope values", "scope")
     return tuple(dict.fromkeys(text.split(" ")))
-
-
-def format_scope(values: Iterable[str]) -> str:
-    """Join scope values for the wire. Raises Rejected when one of them is no scope value."""
-    text = " ".join(values)
-    parse_scope(text)
-    return text

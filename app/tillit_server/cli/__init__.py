@@ -1,4 +1,4 @@
-"""The command line: ``tillit serve``, ``demo``, ``clients``, ``token``, ``explain``, ``attest``, ``audit``.
+"""The command line: ``tillit --help`` lists the commands.
 
 It owns arguments, tables and exit codes. Every command imports the rooms it needs when it runs.
 """

@@ -179,11 +179,6 @@ class Secrets:
         """The secret to use for something new. Reads at most; may be called from within the store."""
         return self._in_order(self._live.last(advance=False), purpose)[0]
 
-    def by_id(self, purpose: Purpose, ident: str) -> Secret | None:
-        """The secret that an older value names, if it is in the ring. Reads at most, as ``current``."""
-        ring = self._live.last(advance=False)
-        return next((s for s in ring if s.purpose == purpose and s.id == ident), None)
-
     def sealing(self) -> tuple[str, Mapping[str, bytes]]:
         """The id of the secret that seals now, and all that open, by id: the ring of a ``Sealer``."""
         secrets_of_it = self._in_order(self._live.last(advance=False), "sealing")

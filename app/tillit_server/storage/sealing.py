@@ -18,8 +18,6 @@ from tillit_server.storage.ports import Json
 
 _VERSION = b"\x01"
 _NONCE_BYTES = 12
-_SECRET_BYTES = 32
-_MAX_ID = 64
 
 
 class Unsealable(Exception):
@@ -73,15 +71,6 @@ class Sealer:
         except InvalidTag:
             raise Unsealable(f"{kind}: the value was changed or belongs to another record") from None
         return orjson.loads(plain)
-
-
-def check_ring(ring: SealingKeys) -> None:
-    """Raise `ValueError` unless every id fits the header and every secret has 32 bytes."""
-    if ring.current not in ring.secrets:
-        raise ValueError("the current sealing key is not in the ring")
-    for identifier, secret in ring.secrets.items():
-        if not identifier.isascii() or not 0 < len(identifier) <= _MAX_ID or len(secret) != _SECRET_BYTES:
-            raise ValueError("a sealing key needs an ASCII id of 1 to 64 characters and 32 bytes")
 
 
 def _names(kind: str, key: str) -> bytes:
