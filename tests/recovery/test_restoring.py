@@ -302,6 +302,17 @@ def started(home: Home) -> Iterator[Installation | None]:
         yield None
 
 
+def about_to_die(home: Home) -> int:
+    """A client more than in the backup, a day later; at how many points a restore over it can be killed."""
+    with home.opened() as installation:
+        add_client(installation, "later")
+    last = points(home, over=True)
+    with home.opened() as installation:
+        add_client(installation, "later")
+    home.at(NOW + 2 * DAY)
+    return last
+
+
 def die_everywhere(home: Home, chosen: list[int]) -> dict[str, int]:
     """Kill a restore over a living store at each point; the start finds the old one, or the new one, whole."""
     found = {"old": 0, "new": 0, "told": 0}
@@ -330,12 +341,7 @@ def die_everywhere(home: Home, chosen: list[int]) -> dict[str, int]:
 
 def test_s9_killed_at_any_point_it_is_the_one_or_the_other(backed_up: Home):
     """The store of before, with a line that says so, or the restored one; never something in between."""
-    with backed_up.opened() as installation:
-        add_client(installation, "later")
-    last = points(backed_up, over=True)
-    with backed_up.opened() as installation:
-        add_client(installation, "later")
-    backed_up.at(NOW + 2 * DAY)
+    last = about_to_die(backed_up)
     chance = random.Random(last)
     found = die_everywhere(backed_up, [*chance.sample(range(1, last - 4), 2), last - 3, last - 1])
 
@@ -346,12 +352,7 @@ def test_s9_killed_at_any_point_it_is_the_one_or_the_other(backed_up: Home):
 @pytest.mark.long
 def test_s9_killed_at_every_point(backed_up: Home, request: Any):
     """As above, at each point there is."""
-    with backed_up.opened() as installation:
-        add_client(installation, "later")
-    last = points(backed_up, over=True)
-    with backed_up.opened() as installation:
-        add_client(installation, "later")
-    backed_up.at(NOW + 2 * DAY)
+    last = about_to_die(backed_up)
     begun = time.monotonic()
     found = die_everywhere(backed_up, list(range(1, last + 1)))
     counts = {"store": request.node.callspec.id, "points": last, **found, "half": 0}
