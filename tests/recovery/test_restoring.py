@@ -94,6 +94,15 @@ def test_after_a_loss_what_lasts_is_back(backed_up: Home):
     assert outcome.at == NOW + DAY
 
 
+def test_s9_a_restore_ends_sessions_and_codes(backed_up: Home):
+    """Also where they lie in the host's own file, beside a database that was put back."""
+    with backed_up.opened() as installation:
+        installation.services.store.tickets.issue("session", "s", {"person": "somebody"}, NOW + 9 * DAY)
+    backed_up.restore(over=True)
+    with backed_up.opened() as installation:
+        assert installation.services.store.tickets.peek("session", "s") is None
+
+
 def test_s9_what_was_made_before_a_restore_is_refused(backed_up: Home):
     """Ids of before are forgotten, those of a clock that may be ahead wait, and what is new passes once."""
     lose(backed_up)

@@ -14,11 +14,13 @@ from support.backstage import eventually
 from support.postgres import Postgres, as_owner
 from support.stores import AUDIT_SECRET, START, Hands, Servers, note, opening
 from tillit_server.audit.chain import chain_secret, verify
+from tillit_server.issuer.families import FAMILY, settle_with_family
 from tillit_server.storage.forgetting import KEEP
 from tillit_server.storage.ports import (
     Claim,
     Conflict,
     Entry,
+    Issue,
     Put,
     Settlement,
     StorageRefused,
@@ -196,6 +198,32 @@ def test_a_moved_guard_of_one_does_not_fail_the_others_of_a_batch(opener: Open) 
     assert whole(store) == 8
 
 
+@pytest.mark.parametrize(
+    "more", [{}, {"issues": (Issue("token", "t", 1, START),)}], ids=["ids", "and tickets"]
+)
+def test_s3_who_settles_again_rests_on_the_server_that_spent_the_ids(
+    more: dict[str, Any], opener: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a lost race for a record the ids are not spent again, and another server knows nothing of them."""
+    store = opener()
+    server = Elsewhere(Guard("fence", "redis", store.records.put("fence", "redis", {"number": 1})))
+    monkeypatch.setattr(store, "spending", server)
+    versions = iter((7, 0, 7, 0))
+
+    def make() -> Settlement:
+        put = Put(FAMILY, "f", 1, expect=next(versions))
+        return Settlement((Claim("proof", "p", START),), puts=(put,), entries=(note("x"),), **more)
+
+    def fail_over() -> None:
+        server.guard = Guard("fence", "redis", store.records.put("fence", "redis", {"number": 2}))
+
+    with pytest.raises(GuardMoved):
+        settle_with_family(store, make, fail_over)
+    assert store.records.get(FAMILY, "f") is None
+    settle_with_family(store, make)
+    assert whole(store) == 1
+
+
 @pytest.mark.parametrize("puts", [(), (Put("family", "f", 1),)], ids=["entries", "puts"])
 def test_who_moves_the_guard_waits_for_those_who_rest_on_it(
     opener: Open, postgres: Postgres, puts: tuple[Put, ...], monkeypatch: pytest.MonkeyPatch
@@ -346,6 +374,15 @@ def test_nothing_is_taken_away_from_a_release_that_runs(opener: Open, owner: Dat
         assert whole(store) == 1
     finally:
         owner.rows(text("UPDATE tillit_schema SET floor = :floor RETURNING 1"), {"floor": SCHEMA})
+
+
+def test_s9_a_server_that_cannot_be_written_to_is_not_read_either(postgres: Postgres) -> None:
+    """A standby lags behind what was revoked and settled; of several hosts in the URL it is passed over."""
+    url = postgres.migrated_database()
+    name = url.partition("@/")[2].partition("?")[0]
+    postgres.command(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    with pytest.raises(StorageUnavailable, match="standby"):
+        Database(url, timeout=10.0)
 
 
 def test_a_server_that_stands_still_is_given_up_in_time(opener: Open, postgres: Postgres) -> None:

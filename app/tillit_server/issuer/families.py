@@ -118,20 +118,21 @@ def settle_with_family(
 ) -> None:
     """Settle what ``make`` gives, if anything; whoever loses a race for the family's record looks again.
 
-    Single-use ids are spent once, also where a store of two servers has kept them spent. Raises ``Conflict``
-    for whatever else came first, ``StorageUnavailable``, and what the two functions raise.
+    Single-use ids are spent once, also where a store of two servers has kept them spent; what follows rests
+    on the server that did. Raises ``Conflict`` for whatever else came first, ``StorageUnavailable``, and what
+    the two functions raise.
     """
-    ids_spent = False
+    ids_spent, under = False, None
     for _ in range(_TRIES):
         settlement = make()
         if settlement is None:
             return
         try:
-            store.settle(replace(settlement, claims=()) if ids_spent else settlement)
+            store.settle(replace(settlement, claims=(), under=under) if ids_spent else settlement)
         except Conflict as conflict:
             if conflict.space != FAMILY:
                 raise
-            ids_spent = ids_spent or conflict.ids_spent
+            ids_spent, under = ids_spent or conflict.ids_spent, under or conflict.under
             look_again()
         else:
             return

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from tillit.quick import quick
+
+if TYPE_CHECKING:
+    from tillit_server.storage.spending import Guard
 
 Json: TypeAlias = Any
 """A value that JSON can hold: mappings with text keys, sequences, text, numbers, booleans, null."""
@@ -45,8 +48,11 @@ class Conflict(Exception):
     fixed order claims, redemptions, issues, puts (each in the order given). `reason`: `spent` (claimed or
     redeemed before), `forgotten` (so old that nobody can tell any more), `unknown` and `expired` (no such
     ticket, or past its time), `exists` (a ticket of that key is there), `version` (the record has moved on).
-    `ids_spent`: a store of two servers has spent the claims all the same, so that they must not come again.
+    `ids_spent`: a store of two servers has spent the claims all the same, so that they must not come again,
+    and has done so `under` a guard that whoever settles again must name (`Settlement.under`).
     """
+
+    under: "Guard | None" = None
 
     def __init__(self, space: str, reason: ConflictReason = "spent", *, ids_spent: bool = False) -> None:
         super().__init__(f"{space}: {reason}")
@@ -128,13 +134,14 @@ class Entry:
 @quick
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Everything one request changes, settled in one act: all of it or nothing."""
+    """Everything one request changes, settled in one act, or nothing; `under` as `Conflict` says."""
 
     claims: Sequence[Claim] = ()
     redemptions: Sequence[Redemption] = ()
     issues: Sequence[Issue] = ()
     puts: Sequence[Put] = ()
     entries: Sequence[Entry] = ()
+    under: "Guard | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,9 +65,12 @@ class SharedStore:
         """Spend, then write; `ports.Store` has the promise, and the class says what is different."""
         spends = bool(settlement.claims or settlement.redemptions or settlement.issues)
         write = self.lasting.prepare(settlement, durable=durable or spends)
-        guard = None
+        guard = settlement.under
         if spends:
-            guard = self.spending.spend(settlement.claims, settlement.redemptions, settlement.issues)
+            found = self.spending.spend(settlement.claims, settlement.redemptions, settlement.issues)
+            if guard is not None and found != guard:
+                raise GuardMoved("another server has taken over since the ids were spent")
+            guard = found
         if guard is None and not (settlement.puts or settlement.entries):
             return
         try:
@@ -77,7 +80,9 @@ class SharedStore:
             self.spending.moved()
             raise
         except Conflict as conflict:
-            raise Conflict(conflict.space, conflict.reason, ids_spent=spends) from conflict
+            told = Conflict(conflict.space, conflict.reason, ids_spent=spends)
+            told.under = guard
+            raise told from conflict
 
     def seen(self, space: str, key: str) -> bool:
         """A look, not a judgement: True when the id is already spent."""

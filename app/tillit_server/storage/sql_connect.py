@@ -33,6 +33,7 @@ _OPTIONS = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
+    "target_session_attrs": "read-write",  # a standby lags: it does not know yet what was revoked or settled
 }
 _STUCK_IN_TRANSACTION = 2.0
 _DEFECTS = (psycopg.DataError, psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.IntegrityError)
@@ -166,6 +167,8 @@ def driver(connection: Connection) -> TimedConnection:
 
 def _reason(error: SQLAlchemyError | psycopg.Error) -> str | None:
     cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, psycopg.OperationalError) and "read-only" in str(cause):  # libpq's word, if it is C
+        return _REASONS[psycopg.errors.ReadOnlySqlTransaction]
     if not isinstance(cause, psycopg.Error):
         return "no connection to the database"
     for kind, reason in _REASONS.items():
