@@ -103,13 +103,18 @@ LOSE_MEMORY = frozenset({"Redis", "workers, Redis and PostgreSQL"})
 
 @dataclass
 class Killing:
-    """What was killed, and how long the first token after it took, in seconds, by what was killed."""
+    """What was killed, and how long the first token after it took, in seconds, by what was killed.
+
+    `ours` is the part of it after whoever was started again said that it answers: a server's own recovery,
+    or a host's start, is over by then.
+    """
 
     hosts: TwoHosts
     ehr: SwiftEhr
     chance: random.Random
     ledger: Ledger = field(default_factory=Ledger)
     returns: dict[str, list[float]] = field(default_factory=dict)
+    ours: dict[str, list[float]] = field(default_factory=dict)
     remembered: float = 0.0
     problems: Counter[str] = field(default_factory=Counter)
 
@@ -125,6 +130,7 @@ class Killing:
         asked, killed = len(ledger.told), time.monotonic()
         with ThreadPoolExecutor() as together:
             list(together.map(lambda start: start(), starts))
+        back = time.monotonic()
         if name in LOSE_MEMORY:
             assert eventually(lambda: self._fence() not in {fence, None}, seconds=RETURN_SECONDS), "no fence"
             hosts.pass_the_fence()
@@ -136,6 +142,7 @@ class Killing:
 
         assert eventually(first, seconds=RETURN_SECONDS), f"no token after {name}"
         self.returns.setdefault(name, []).append(first() - killed)
+        self.ours.setdefault(name, []).append(max(0.0, first() - back))
         assert eventually(self._all_there, seconds=RETURN_SECONDS), f"not all there after {name}"
 
     def _fence(self) -> int | None:

@@ -174,10 +174,12 @@ class Supervisor(MPServer):
         deadline = time.monotonic() + READY_SECONDS
         self._looked = time.monotonic()
         while time.monotonic() < deadline and worker.is_alive() and not self._told_to_stop():
-            if self.ready.acquire(timeout=STEP_SECONDS):
+            # Without a timeout: that would go by the time of day, and wait for hours if that is put back.
+            if self.ready.acquire(block=False):
                 # It has built itself; between that and listening lies next to nothing.
                 time.sleep(SETTLE_SECONDS)
                 return bool(worker.is_alive())
+            time.sleep(STEP_SECONDS)
         return False
 
     def _stop_workers(self) -> None:
