@@ -5,6 +5,7 @@ end
 if epoch.number and tonumber(epoch.number) >= tonumber(words[1]) then
   return answer('later')
 end
+redis.call('SET', unpack(canary))
 epoch.time, epoch.lead, epoch.replicated = time, tonumber(words[6]), replicas > 0
 redis.call(
   'HSET', KEYS[1],

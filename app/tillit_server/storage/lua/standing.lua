@@ -37,6 +37,8 @@ local epoch = {
   lead = tonumber(fields[7] or 0),
   evicted = fields[8] or '0',
 }
+-- It dies before any id that can still be good, of a clock that is ahead for a moment.
+local canary = { KEYS[1] .. ':canary', '1', 'PX', KEEP * 1000 }
 
 local function judged()
   if link:match('role:(%a+)') ~= 'master' then
@@ -53,11 +55,13 @@ local function judged()
     return 'rolled back'
   elseif time < epoch.time - BACK then
     return 'clock back'
+  elseif time < epoch.time + KEEP - 1 and not redis.call('GET', canary[1]) then
+    return 'clock back'
   elseif words[1] ~= '-' and epoch.number ~= words[1] then
     return 'number'
   end
   -- Memory may be full: what must be written then fails by itself.
-  if time >= epoch.time + 1 then
+  if time >= epoch.time + 1 and redis.pcall('SET', unpack(canary)).ok then
     redis.pcall('HSET', KEYS[1], 'time', string.format('%.6f', time))
     epoch.time = time
   end
