@@ -116,7 +116,7 @@ def evict(server: RedisServer) -> str:
 
 def be_an_hour_ahead_for_a_moment(server: RedisServer) -> str:
     client = server.client
-    client.delete(*(key for key in client.keys() if client.pttl(key) > 0))  # as its clock would have it
+    client.delete(*client.keys("*:once:*"), *client.keys("*:ticket:*"), f"{EPOCH}:canary")
     return "clock back"
 
 
