@@ -115,9 +115,9 @@ class Servers(Store):
 def on_servers(
     postgres: Postgres, redis: RedisServer, *, replica: RedisServer | None = None, durable: bool = True
 ) -> Servers:
-    """A new installation's place on servers that run."""
+    """A new installation's place on servers of this machine, reached by their sockets."""
     url = postgres.migrated_database()
-    settings = {"storage_url": url, "storage_shared_url": redis.url}
+    settings = {"storage_url": url, "storage_shared_url": redis.socket_url}
     name = REPLICATED if replica else SERVERS
     fixed = MappingProxyType(settings)
     return Servers(name, fixed, durable, redis=redis, replica=replica, postgres=postgres, url=url)

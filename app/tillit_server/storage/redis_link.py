@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
-from queue import Empty, LifoQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
@@ -85,12 +85,13 @@ class Link:
                 "the URL of the shared store cannot be used",
                 "Write redis://host:6379/0, rediss://…, unix:///path?db=0 or redis+sentinel://host:26379,…/name/0",
             ) from error
-        # The connections are the places. The library's pool makes them, and knows whether they still lead to
-        # the master; if it handed them out too, that would be a quarter of what a settlement costs here.
+        # A place is the right to one connection. The library's pool makes them, and knows whether they still
+        # lead to the master; if it handed them out too, that would be a quarter of what a settlement costs.
         # The last one back is the next one out: it is the one that is surely connected.
-        self._idle: LifoQueue[Any] = LifoQueue()
+        self._idle: list[Any] = []
+        self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(connections):
-            self._idle.put(self._pool.make_connection())
+            self._give_back(self._pool.make_connection())
         self._timeout = timeout
         self._acknowledging = int(_ACKNOWLEDGING * timeout * 1000)
         self._steady = steady
@@ -127,10 +128,11 @@ class Link:
         idle: list[Any] = []
         with suppress(Empty):
             while True:
-                idle.append(self._idle.get_nowait())
+                self._places.get_nowait()
+                idle.append(self._idle.pop())
         for connection in idle:
             connection.disconnect()
-            self._idle.put(connection)
+            self._give_back(connection)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -141,9 +143,10 @@ class Link:
         begun = self._steady()
         self._enter()
         try:
-            connection = self._idle.get_nowait()
+            self._places.get_nowait()
         except Empty:
-            connection = self._wait_in_line()
+            self._wait_in_line()
+        connection = self._idle.pop()
         try:
             self._connect(connection, begun)
             asked = self._steady()
@@ -160,7 +163,7 @@ class Link:
             connection.disconnect()
             raise
         finally:
-            self._idle.put(connection)
+            self._give_back(connection)
         self._away = ""
         took = self._steady() - asked
         self._slow_answers = 0 if took < _SLOW * self._timeout else self._slow_answers + 1
@@ -181,18 +184,21 @@ class Link:
             self._next_try = 0.0
             raise StorageUnavailable("the Redis server is slow: connected, for the next who asks")
 
-    def _wait_in_line(self) -> Any:
+    def _give_back(self, connection: Any) -> None:
+        self._idle.append(connection)
+        self._places.put(None)
+
+    def _wait_in_line(self) -> None:
         try:
-            connection = self._idle.get(timeout=(_SLOW if self.slow else _IN_LINE) * self._timeout)
+            self._places.get(timeout=(_SLOW if self.slow else _IN_LINE) * self._timeout)
         except Empty:
             raise StorageUnavailable("too many requests wait for the Redis server") from None
         try:
             # Those before us may have found it away.
             self._enter()
         except StorageUnavailable:
-            self._idle.put(connection)
+            self._places.put(None)
             raise
-        return connection
 
     def _ask(
         self,

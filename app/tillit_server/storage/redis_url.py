@@ -33,10 +33,11 @@ def connections_to(url: str, connections: int, timeout: float = 0.8) -> Connecti
         "protocol": 2,
         "socket_connect_timeout": _CONNECTING * timeout,
         "socket_timeout": _CONNECTING * timeout,
-        "socket_keepalive": True,
         "driver_info": None,  # to say which library this is would take two round trips more
         "retry": Retry(NoBackoff(), 0),
     }
+    if scheme != "unix":
+        settings["socket_keepalive"] = True
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     if file := options.pop("password_file", None):
