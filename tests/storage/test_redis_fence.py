@@ -68,6 +68,11 @@ def flush(server: RedisServer) -> str:
     return "empty"
 
 
+def forget_the_fence(server: RedisServer) -> str:
+    server.client.hdel(EPOCH, "fence")
+    return "empty"
+
+
 def swap(server: RedisServer) -> str:
     server.client.swapdb(0, 7)
     return "empty"
@@ -143,6 +148,7 @@ def test_d9_a_fence_stands_no_further_ahead_than_the_clocks_did(
 
 LOSSES = [
     flush,
+    forget_the_fence,
     swap,
     restart,
     restart_with_what_was_saved,

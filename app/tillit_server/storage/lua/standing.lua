@@ -43,7 +43,7 @@ local canary = { KEYS[1] .. ':canary', '1', 'PX', KEEP * 1000 }
 local function judged()
   if link:match('role:(%a+)') ~= 'master' then
     return 'replica'
-  elseif not epoch.number then
+  elseif not (epoch.number and fields[5]) then
     return 'empty'
   elseif epoch.run ~= run then
     return 'restarted'
