@@ -12,7 +12,7 @@ from tillit_server.signing.custody import Custody, CustodyError, open_custody
 from tillit_server.signing.key_plan import KeyPlan
 from tillit_server.signing.keyring import Policy
 from tillit_server.signing.live import LiveRing
-from tillit_server.signing.master_key import _checksum
+from tillit_server.signing.master_key import _checksum, _stretched
 
 COST = 2**10
 
@@ -213,6 +213,17 @@ def test_k4_a_new_host_needs_only_the_master_key(installation: Installation) -> 
     installation.guard.unlink()
     installation.start()
     assert installation.guard.exists()
+
+
+def test_s8_a_passphrase_is_stretched_once_in_a_process(installation: Installation) -> None:
+    """What a worker is forked from has done it, so that one that was killed is there again the sooner; another one is stretched anew."""
+    before = _stretched.cache_info().misses
+    assert installation.start().master_id == installation.start().master_id
+    assert _stretched.cache_info().misses == before
+    installation.passphrase.write_bytes(b"correct horse battery")
+    with pytest.raises(CustodyError, match="wrong passphrase"):
+        installation.start()
+    assert _stretched.cache_info().misses == before + 1
 
 
 def test_a_passphrase_for_an_unprotected_master_key_is_a_mistake(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,14 @@ def _stretch(passphrase: bytes, header: Mapping[str, Any]) -> bytes:
         or not MIN_SCRYPT_COST <= cost <= MAX_SCRYPT_COST
     ):
         raise ValueError("scrypt parameters")
-    return Scrypt(salt=decode(header["salt"]), length=KEY_BYTES, n=cost, r=SCRYPT_BLOCK, p=1).derive(
-        passphrase
-    )
+    return _stretched(passphrase, decode(header["salt"]), cost)
+
+
+@lru_cache(maxsize=4)
+def _stretched(passphrase: bytes, salt: bytes, cost: int) -> bytes:
+    # Remembered, because workers are forked from a process that has done it: it would be the better half of
+    # what the start of one costs. Whoever could read it there can read the file of the passphrase.
+    return Scrypt(salt=salt, length=KEY_BYTES, n=cost, r=SCRYPT_BLOCK, p=1).derive(passphrase)
 
 
 def derive(master: bytes, purpose: str) -> bytes:
