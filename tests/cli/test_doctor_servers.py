@@ -1,15 +1,17 @@
 """What the doctor says of servers that are not as they should be: each finding with what to do about it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from support.postgres import SERVICE_ROLE, Postgres
+from support.backstage import eventually
+from support.postgres import SERVICE_ROLE, Postgres, as_owner
 from support.redis_server import RedisServer, redis_server
-from tillit_server.cli.doctor_database import examine_database
+from tillit_server.cli.doctor_database import _session, examine_database
 from tillit_server.cli.doctor_redis import _encryption_of_redis, _sentinels, examine_redis
 from tillit_server.cli.doctor_servers import compare_clocks
 from tillit_server.config import Settings, load_settings
@@ -173,6 +175,39 @@ def test_what_is_amiss_in_the_database_is_told(
     found = examined(url, settings)
     assert found[what][0] == verdict
     assert remedy in found[what][1]
+
+
+def test_a_standby_that_no_commit_waits_for_is_told(postgres: Postgres, settings: Settings):
+    """One that may take over without the last revocations, and one that commits wait for in vain; then all is well."""
+    url = postgres.migrated_database(SERVICE_ROLE)
+
+    def standbys() -> str:
+        return examined(url, settings)["database standbys"][0]
+
+    assert standbys() == "ok"
+    with psycopg.connect(as_owner(url) + "&replication=true", autocommit=True) as standby:
+        standby.execute("IDENTIFY_SYSTEM")
+        assert standbys() == "look"
+    assert eventually(lambda: standbys() == "ok")
+    postgres.command("ALTER SYSTEM SET synchronous_standby_names = 'one'")
+    try:
+        postgres.command("SELECT pg_reload_conf()")
+        assert eventually(lambda: standbys() == "BAD")
+    finally:
+        postgres.command("ALTER SYSTEM RESET synchronous_standby_names")
+        postgres.command("SELECT pg_reload_conf()")
+    assert eventually(lambda: standbys() == "ok")
+
+
+def test_a_pooler_is_told(postgres: Postgres, settings: Settings):
+    """The process id that a session was greeted with is not the one that serves it."""
+    url = postgres.migrated_database(SERVICE_ROLE)
+    assert examined(url, settings)["database session"][0] == "ok"
+    with psycopg.connect(url) as connection:
+        pooled = SimpleNamespace(info=SimpleNamespace(backend_pid=1), execute=connection.execute)
+        finding = _session(pooled)
+    assert finding.verdict == "look"
+    assert "pool sessions" in finding.text
 
 
 def test_room_for_connections_is_counted(postgres: Postgres, tmp_path: Path):

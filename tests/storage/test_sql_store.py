@@ -80,7 +80,7 @@ def test_what_is_acknowledged_is_on_disk_whatever_becomes_usual_there(
     with store.writer.connection(time.monotonic() + 5) as connection:
         source = text("SELECT setting, source FROM pg_settings WHERE name = 'synchronous_commit'")
         # Of the session itself: no reload of anybody's file reaches it.
-        assert connection.execute(source).one() == ("local", "session")
+        assert connection.execute(source).one() == ("on", "session")
 
 
 def test_slots_go_from_process_to_process(opener: Open) -> None:

@@ -58,7 +58,9 @@ def examine_database(settings: "Settings", url: str) -> Iterator[Finding]:
         else:
             yield Finding("ok", "database", f"PostgreSQL {version}, the primary")
         yield _encryption_of_database(connection)
+        yield _session(connection)
         yield from _durability(connection)
+        yield _standbys(connection)
         yield from _schema_and_role(connection)
         yield _connections(connection, settings)
         begun = time.time()
@@ -83,12 +85,34 @@ def _encryption_of_database(connection: Any) -> Finding:
     return Finding("BAD", "database TLS", "in clear over the network: sslmode=verify-full&sslrootcert=FILE")
 
 
+def _session(connection: Any) -> Finding:
+    # A pooler tells a process id of its own making, and statements of one session may go to several.
+    if connection.info.backend_pid == _value(connection, "SELECT pg_backend_pid()"):
+        return Finding("ok", "database session", "this one is a session of the server's, which locks need")
+    text = "through a pooler: each worker's locks need a session of its own, so let it pool sessions"
+    return Finding("look", "database session", f"{text}, not transactions, or name the server itself")
+
+
 def _durability(connection: Any) -> Iterator[Finding]:
     off = [name for name in _SWITCHES if _value(connection, "SELECT current_setting(%s)", [name]) == "off"]
     for name in off:
         yield Finding("BAD", "database durability", f"{name} is off, {_SWITCHES[name]}: {name} = on")
     if not off:
         yield Finding("ok", "database durability", "a commit is on disk when it is acknowledged")
+
+
+def _standbys(connection: Any) -> Finding:
+    count = _value(connection, "SELECT count(*) FROM pg_stat_replication")
+    waited_for = _value(connection, "SELECT current_setting('synchronous_standby_names')")
+    if count and not waited_for:
+        text = (
+            f"{count} connected, and no commit waits for any: one that takes over may not know of revocations"
+        )
+        return Finding("look", "database standbys", f"{text}: set synchronous_standby_names, or promote none")
+    if waited_for and not count:
+        text = "none is connected, and commits wait for one: start it, or empty synchronous_standby_names"
+        return Finding("BAD", "database standbys", text)
+    return Finding("ok", "database standbys", "commits wait for them" if count else "none is connected")
 
 
 def _schema_and_role(connection: Any) -> Iterator[Finding]:

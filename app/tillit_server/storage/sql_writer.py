@@ -25,9 +25,11 @@ _MAX_SLOTS = 1024
 SLOT_CLASS = 0x54494C54  # "TILT"
 """The class of the advisory locks that are slots."""
 
-# A commit that may be lost with the next power cut is none, whatever is usual on that server, or will be.
+# A commit that a power cut may undo, or the promotion of a standby that commits are to wait for, is none,
+# whatever is usual on that server, or will be.
 _DURABLE = text(
-    "SELECT set_config('synchronous_commit', CASE usual WHEN 'off' THEN 'on' ELSE usual END, false)"
+    "SELECT set_config('synchronous_commit',"
+    " CASE WHEN usual IN ('off', 'local') THEN 'on' ELSE usual END, false)"
     " FROM current_setting('synchronous_commit') AS usual"
 )
 _TAKEN = text(
