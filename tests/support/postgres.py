@@ -140,7 +140,11 @@ class Postgres:
         if self.process is None:
             return
         process, self.process = self.process, None
-        children = _children(process.pid) if how is signal.SIGKILL else []
+        children = []
+        if how is signal.SIGKILL:
+            # Or it may fork one more meanwhile, which would keep the memory that the next start needs.
+            process.send_signal(signal.SIGSTOP)
+            children = _children(process.pid)
         process.send_signal(how)
         for child in children:
             with suppress(ProcessLookupError):
