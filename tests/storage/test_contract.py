@@ -34,11 +34,12 @@ def test_seen_looks_without_spending(store: Any) -> None:
 
 
 def test_one_look_finds_the_first_spent_of_several(store: Any) -> None:
-    """`first_seen` names the first spent id in the order asked, spends nothing, and finds none among none."""
+    """Once a replay was refused, `first_seen` names the first spent id in the order asked, and spends nothing."""
     ids = [Claim("assertion", "a", START + 60), Claim("proof", "p", START + 60), Claim("proof", "a", START)]
     assert store.first_seen(ids) is None
     assert store.first_seen(()) is None
     assert store.once.claim("proof", "a", START + 60)
+    assert not store.once.claim("proof", "a", START + 60)
     assert store.first_seen(ids) is ids[2]
     assert store.once.claim("proof", "p", START + 60)
     assert store.first_seen(ids) is ids[1]

@@ -289,7 +289,8 @@ class Store(Protocol):
         """One look for several ids, all at one moment: the first of them that is already spent, or None.
 
         As `seen`, it spends nothing and takes no notice of `until`; it is for the ids of one request, a
-        handful. Raises `StorageUnavailable`.
+        handful. It spares the work of a replay, which `settle` refuses anyway, so a store where a look costs
+        more than that may say None until it has refused one. Raises `StorageUnavailable`.
         """
 
     def ping(self) -> None:

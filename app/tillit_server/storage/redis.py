@@ -36,6 +36,7 @@ from tillit_server.tracing import traced
 KEEP = 300.0
 """Seconds that a spent id or a dead ticket outlives its time: far more than two clocks may differ."""
 
+_WATCHFUL = 60.0  # seconds for which somebody who sends the same again makes us look for more of that
 _ANY = "-"  # whatever epoch the server is in
 _ATTEMPTS = 3
 _WELL = frozenset({"sound", "done", "conflict", "early"})
@@ -72,6 +73,8 @@ class RedisSpending:
         self._link = Link(url, connections=connections, timeout=timeout, steady=steady)
         self._prefix = f"tillit:{issuer}:"
         self._heard = (0, 0.0)
+        self._steady = steady
+        self._watchful_until = 0.0
         self._tolerance = TOLERANCE if checked_clock else None
         self._quiet = Quiet(settled, steady)
         self._fence = Fence(
@@ -107,6 +110,8 @@ class RedisSpending:
             spaces += [redemption.space for redemption in redemptions]
             spaces += [issue.space for issue in issues]
             place, reason = reply.words
+            if reason == "spent":
+                self._watchful_until = self._steady() + _WATCHFUL
             raise Conflict(spaces[int(place)], cast("ConflictReason", reason))
         return epoch.guard
 
@@ -122,9 +127,11 @@ class RedisSpending:
     def first_seen(self, claims: Sequence[Claim]) -> Claim | None:
         """One look for several ids: the first of them that is already spent.
 
-        Nobody looks while the server is slow: the settlement, which judges, needs all the time there is.
+        It costs more than it spares as long as hardly anybody sends the same again, so nobody looks until
+        somebody has; nor while the server is slow, since the settlement, which judges, needs all the time.
         """
-        return self._first_seen(claims) if claims and not self._link.slow else None
+        watchful = self._steady() < self._watchful_until and not self._link.slow
+        return self._first_seen(claims) if claims and watchful else None
 
     @traced("redis look")
     def _first_seen(self, claims: Sequence[Claim]) -> Claim | None:
