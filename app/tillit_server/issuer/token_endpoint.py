@@ -83,7 +83,7 @@ def allowed_grant(known: TokenFacts) -> None:
 
 
 def unseen(known: TokenFacts) -> None:
-    """A spent jti costs no register call and no signature; a look only, settle stays the judge."""
+    """A spent jti that is seen here costs no register call and no signature; settle stays the judge."""
     require_unseen(known.authenticated_client, known.fresh_proof, known.services)
 
 
