@@ -1,10 +1,12 @@
 """Who leads, who follows, and that nobody waits for ever."""
 
+import fcntl
 import threading
 from pathlib import Path
 
 import pytest
 
+from support.backstage import eventually
 from tillit_server.storage.group_commit import GroupCommit, Work
 from tillit_server.storage.ports import StorageUnavailable
 from tillit_server.storage.turns import Turn
@@ -48,6 +50,27 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
+
+
+def test_nothing_is_done_for_whoever_was_told_that_it_failed(tmp_path: Path) -> None:
+    """While another process has the turn, the background leads; it waits no longer for locks than they who wait for it."""
+    deadlines: list[float] = []
+    group: GroupCommit[Work] = GroupCommit(
+        lambda _batch, deadline: deadlines.append(deadline), lambda: None, Turn(tmp_path / "turn"), 5.0
+    )
+    other = Turn(tmp_path / "turn")
+    other.acquire()
+    works = [Work() for _ in range(3)]
+    threads = [threading.Thread(target=group.submit, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: len(group._queue) == len(works))
+    other.release()
+    for thread in threads:
+        thread.join()
+    group.close()
+
+    assert deadlines == [min(work.deadline for work in works)]
 
 
 def test_what_arrives_during_a_commit_shares_the_next(stage: Stage) -> None:
@@ -185,8 +208,6 @@ def test_who_had_many_turns_lets_a_waiting_neighbour_in(tmp_path: Path) -> None:
         assert ours.try_acquire()
         ours.release()
     theirs.acquire()
-    import fcntl
-
     fcntl.flock(theirs._queue, fcntl.LOCK_EX)
     theirs.release()
     assert not ours.try_acquire()

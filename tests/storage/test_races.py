@@ -1,5 +1,6 @@
 """Many hands, one winner: exactly one, never none (a dead store has no winner either)."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from support.stores import AUDIT_SECRET, PROCESSES, START, Halves, Place, Servers, open_store, race
 from tillit_server.audit.chain import chain_secret, verify
+from tillit_server.storage.ports import StorageRefused, StorageUnavailable
+from tillit_server.storage.sqlite_file import open_for_writing
 
 PROCESS_COUNT = 4
 THREADS = 8
@@ -90,3 +93,26 @@ def test_exactly_one_wins_ten_thousand_times(place: Place, kind: str) -> None:
         "winners": rounds,
     }
     record("G2 one winner (storage)", seed=None, seconds=time.monotonic() - begin, counts=counts)
+
+
+def test_whoever_finds_no_store_makes_it_and_nobody_starts_in_vain(tmp_path: Path) -> None:
+    """Eight at once, many times: a file that is just being made is neither somebody else's nor locked."""
+    rounds = 20
+    gate = threading.Barrier(THREADS)
+    refused: list[Exception] = []
+
+    def open_each() -> None:
+        for number in range(rounds):
+            gate.wait()
+            try:
+                open_for_writing(tmp_path / f"{number}.sqlite").close()
+            except (StorageRefused, StorageUnavailable) as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=open_each) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert refused == []

@@ -49,9 +49,8 @@ def moved_away(service: Service) -> Iterator[None]:
 
 FAULTS = {"S6 a lock": locked_by_a_stranger, "S7 a quota": over_quota, "U3 no file": moved_away}
 
-NOTHING_WRITTEN = ("S7 a quota",)
-"""What was written to a file that is no longer the store's stays spent: the safe side. And a writer may get the lock
-in the very moment in which whoever waited for it is told 503: then all of it is done."""
+NOTHING_WRITTEN = ("S6 a lock", "S7 a quota")
+"""What was written to a file that is no longer the store's stays spent: the safe side."""
 
 
 class Failing:

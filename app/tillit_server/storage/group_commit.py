@@ -57,8 +57,9 @@ class Turns(Protocol):
 class GroupCommit(Generic[W]):
     """Brings work to `commit(batch, deadline)`, which sets outcomes and never raises `Exception`.
 
-    `deadline` (of `time.monotonic`) is how long the commit may wait for locks. `tidy` runs after each commit,
-    when the waiting threads have been answered and before the next process has its turn.
+    `deadline` (of `time.monotonic`) is how long the commit may wait for locks: until the first of those who
+    wait for the batch is told that it failed, for then it must not succeed any more. `tidy` runs after each
+    commit, when the waiting threads have been answered and before the next process has its turn.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class GroupCommit(Generic[W]):
         while True:
             if work.lead:
                 work.lead = False
-                self._lead(work)
+                self._lead()
             if not work.gate.acquire(timeout=max(0.0, work.deadline - time.monotonic())):
                 self._abandon(work)
             if not work.lead:
@@ -141,7 +142,7 @@ class GroupCommit(Generic[W]):
             time.sleep(_PATIENCE)
         return not (self._thread.is_alive() or self._leading)
 
-    def _lead(self, work: W) -> None:
+    def _lead(self) -> None:
         """Lead one round, or hand the lead to the background when another process has the turn."""
         if not self._turn.try_acquire():
             with self._mutex:
@@ -150,14 +151,14 @@ class GroupCommit(Generic[W]):
             self._wake.set()
             return
         try:
-            self._round(work.deadline)
+            self._round()
         finally:
             with self._mutex:
                 following = self._next()
             if following is not None:
                 following.gate.release()
 
-    def _round(self, deadline: float) -> bool:
+    def _round(self) -> bool:
         """Commit one batch; the caller leads and has the turn. False when the store was away."""
         with self._mutex:
             size = min(len(self._queue), _MAX_BATCH)
@@ -165,6 +166,8 @@ class GroupCommit(Generic[W]):
             for work in batch:
                 work.taken = True
                 self._posted -= not work.waited
+        patient = time.monotonic() + self._timeout
+        deadline = min((work.deadline for work in batch if work.waited), default=patient)
         try:
             if batch:
                 self._commit(batch, deadline)
@@ -210,7 +213,7 @@ class GroupCommit(Generic[W]):
                 self._leading = self._leading or mine
             while mine:
                 self._turn.acquire()
-                well = self._round(time.monotonic() + self._timeout)
+                well = self._round()
                 if not well and self._closing.is_set():
                     self._give_up()
                 with self._mutex:

@@ -21,7 +21,14 @@ from tillit_server.storage.ports import (
 )
 from tillit_server.storage.sealing import Sealer
 from tillit_server.storage.sqlite_commit import Committer
-from tillit_server.storage.sqlite_file import identity, is_busy, is_fatal, open_for_writing, unavailable
+from tillit_server.storage.sqlite_file import (
+    RETRY,
+    identity,
+    is_busy,
+    is_fatal,
+    open_for_writing,
+    unavailable,
+)
 from tillit_server.storage.sqlite_housekeeping import Housekeeper
 from tillit_server.storage.sqlite_read import Readers
 from tillit_server.storage.sqlite_shapes import SqliteJournal, SqliteOnce, SqliteRecords, SqliteTickets
@@ -30,7 +37,6 @@ from tillit_server.storage.work import Prepared, Preparer
 
 _log = logging.getLogger(__name__)
 _EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
-_RETRY = 0.005
 _CHECKPOINT_PAGES = 1000
 _PAGES_EACH = 4  # what a settlement with two claims adds to the log, roughly
 
@@ -152,8 +158,9 @@ class SqliteStore:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                # Not one of us: our own processes wait in line for their turn.
-                if not is_busy(error) or time.monotonic() > deadline or self._closing.wait(_RETRY):
+                # Not one of us: our own processes wait in line for their turn. No try begins too late.
+                late = time.monotonic() + RETRY > deadline
+                if not is_busy(error) or late or self._closing.wait(RETRY):
                     raise
             else:
                 return

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tillit_server.storage.ports import StorageCorrupt, StorageRefused, StorageTooNew, StorageUnavailable
@@ -15,6 +17,8 @@ _APPLICATION_ID = 0x54494C54  # "TILT"
 _CHECK_BUDGET = 1.0
 _CHECK_STEPS = 100_000
 _OPEN_TIMEOUT = 5.0
+RETRY = 0.005
+"""Seconds between two tries where SQLite does not wait by itself."""
 _checked: set[tuple[int, ...]] = set()
 
 # Without an adapter of their own, bytes are asked at every use, by three failing look-ups, whether they would
@@ -201,12 +205,27 @@ def _refusal(error: sqlite3.Error, path: Path) -> StorageRefused | StorageUnavai
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    _recognise(connection, path)
+    """Bring the file to the present schema, waiting for others who do the same.
+
+    SQLite does not wait where two who read could wait for each other, as at the change to a write-ahead log.
+    """
+    end = time.monotonic() + _OPEN_TIMEOUT
+    while True:
+        try:
+            return _migrate(connection, path)
+        except sqlite3.Error as error:
+            if not is_busy(error) or time.monotonic() > end:
+                raise
+        time.sleep(RETRY)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    with _transaction(connection, "DEFERRED"):
+        _recognise(connection, path)
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise StorageRefused(f"{path} cannot use a write-ahead log", "Put the data on a local file system")
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection, "IMMEDIATE"):
         version = _recognise(connection, path)
         steps = [_MIGRATIONS[older] for older in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
         for statement in ";".join(steps).split(";"):
@@ -215,6 +234,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
         # Written every time: a file that is read-only, or on a full disk, shows itself now.
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, mode: str) -> Iterator[None]:
+    connection.execute(f"BEGIN {mode}")
+    try:
+        yield
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:
@@ -222,7 +248,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _recognise(connection: sqlite3.Connection, path: Path) -> int:
-    """The version of the schema, 0 if there is none; refuses files of others and those of a later release."""
+    """The version of the schema, 0 if there is none; refuses files of others and those of a later release.
+
+    In a transaction: another process may be making a store of the file.
+    """
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

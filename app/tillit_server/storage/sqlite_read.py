@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tillit_server.storage.ports import StorageUnavailable
-from tillit_server.storage.sqlite_file import connect, is_busy, unavailable
-
-_RETRY = 0.005
+from tillit_server.storage.sqlite_file import RETRY, connect, is_busy, unavailable
 
 
 class Readers:
@@ -39,7 +37,7 @@ class Readers:
                 if connection is not None:
                     connection.close()
                 # Only a stranger with an exclusive lock, or recovery after a crash, stops a reader.
-                if is_busy(error) and time.monotonic() < deadline and not self._closed.wait(_RETRY):
+                if is_busy(error) and time.monotonic() < deadline and not self._closed.wait(RETRY):
                     continue
                 raise (unavailable(error) or error) from error
             self._idle.append(connection)
