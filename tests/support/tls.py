@@ -7,6 +7,7 @@ import select
 import socket
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -54,7 +55,7 @@ def make_certificate(directory: Path) -> Path:
     return file
 
 
-class _Listener:
+class _Listener(ABC):
     """Takes connections, and passes each on in a thread of its own."""
 
     def __init__(self, certificate: Path) -> None:
@@ -76,8 +77,9 @@ class _Listener:
                 connection, _ = self._socket.accept()
                 threading.Thread(target=self._pass_on, args=(connection,), daemon=True).start()
 
+    @abstractmethod
     def _pass_on(self, connection: socket.socket) -> None:
-        raise NotImplementedError
+        """Serve a connection to its end."""
 
 
 class Terminator(_Listener):
