@@ -135,6 +135,5 @@ def opened_store(name: str, *, durable: bool = True) -> Iterator[Store]:
             redis, replica = stack.enter_context(redis_pair(**appended))
         else:
             redis, replica = stack.enter_context(redis_server(**appended)), None
-        postgres = stack.enter_context(closing(Postgres(*() if durable else QUICK)))
-        postgres.start()
+        postgres = stack.enter_context(Postgres(*() if durable else QUICK))
         yield on_servers(postgres, redis, replica=replica, durable=durable)

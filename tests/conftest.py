@@ -83,12 +83,8 @@ def frozen_service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server that nobody stops."""
-    server = Postgres(*QUICK)
-    try:
-        server.start()
+    with Postgres(*QUICK) as server:
         yield server
-    finally:
-        server.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

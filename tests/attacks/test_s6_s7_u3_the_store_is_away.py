@@ -1,7 +1,5 @@
 """S6, S7, U3: while the store cannot write, no token leaves; keys are served; all is well as soon as it can again."""
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.backstage import SELF_SERVICE, Backstage, SwiftEhr, eventually
+from support.disks import small_disk
 from support.ehr import Answer
 from support.load import load, reconcile
 from support.service import Service, http
@@ -121,23 +120,17 @@ def test_u3_s6_s7_no_token_is_out_without_its_entry(behind: Backstage, ehr: Swif
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of four megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root can make a small disk; a quota stands in for it above")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=False)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 4, stand_in="the quota above") as place:
+        yield place
 
 
-def test_s7_u3_a_disk_that_is_really_full(small_disk: Path):
+def test_s7_u3_a_disk_that_is_really_full(disk: Path):
     """On a full disk no token leaves and the keys are served; with room again, tokens within 5 s, without a restart."""
-    with Service(small_disk / "data", patience=None) as service:
+    with Service(disk / "data", patience=None) as service:
         behind = Backstage(service)
         ehr = behind.client()
-        filler = small_disk / "filler"
+        filler = disk / "filler"
         with load(ehr, clients=2) as ledger:
             assert eventually(lambda: ledger.counts[200] > 5)
             with filler.open("wb", buffering=0) as file, suppress(OSError):

@@ -1,10 +1,8 @@
 """The file of a backup: one moment of a store in use, whole or not there, and found out if it was touched."""
 
 import multiprocessing
-import os
 import random
 import stat
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.disks import small_disk
 from support.evidence import record, setting
 from support.postgres import Postgres
 from support.recovery import grow_by, tables
@@ -247,26 +246,21 @@ def test_s7_a_full_disk_leaves_no_half_file(place: Place, tmp_path: Path, spare:
     assert list(tmp_path.glob("backup*")) == []
 
 
-def test_s7_a_disk_that_is_really_full(tmp_path: Path, custody: Custody, small_disk: Path):
+def test_s7_a_disk_that_is_really_full(tmp_path: Path, custody: Custody, disk: Path):
     """On a disk of one megabyte the reason is named, and what was there is all that is there."""
     with closing(open_store(tmp_path / "store.sqlite")) as store:
         for _ in range(20):
             store.journal.append(note("x" * 60_000))
     with pytest.raises(StorageUnavailable, match="disk is full"):
-        back_up(tmp_path / "store.sqlite", small_disk / "backup", custody)
+        back_up(tmp_path / "store.sqlite", disk / "backup", custody)
 
-    assert list(small_disk.iterdir()) == []
+    assert list(disk.iterdir()) == []
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mounting, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small disk needs root; test_s7_a_full_disk_leaves_no_half_file does without")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 1, stand_in="test_s7_a_full_disk_leaves_no_half_file") as place:
+        yield place
 
 
 def again_and_again(place: Place, directory: Path, told: Any) -> None:

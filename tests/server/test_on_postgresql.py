@@ -51,10 +51,8 @@ class Hosts:
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     """Both hosts up, and a database server of this file's own, that writes to disk as one should."""
     home = tmp_path_factory.mktemp("hosts")
-    server = Postgres()
     with ExitStack() as stack:
-        stack.callback(server.close)
-        server.start()
+        server = stack.enter_context(Postgres())
         shared = stack.enter_context(redis_server()).url
         settings = settings_file(home / "tillit.toml", server.migrated_database(), shared)
         options = ("--config", str(settings))

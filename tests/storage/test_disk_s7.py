@@ -5,11 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from support.disks import small_disk
 from support.stores import (
     AUDIT_SECRET,
     PROCESSES,
@@ -47,24 +48,15 @@ def test_s7_disk_full(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Any:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if (
-        os.geteuid()
-        or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("mounting a small disk needs root; test_s7_disk_full does without")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 1, stand_in="test_s7_disk_full") as place:
+        yield place
 
 
-def test_s7_disk_really_full(small_disk: Path) -> None:
+def test_s7_disk_really_full(disk: Path) -> None:
     """On a disk of one megabyte the reason is named, and room made by others is used without a restart."""
-    ballast = small_disk / "ballast"
-    store = open_store(small_disk / "store.sqlite")
+    ballast = disk / "ballast"
+    store = open_store(disk / "store.sqlite")
     store.journal.append(note("before"))
     ballast.write_bytes(b"x" * 600_000)
     acknowledged: list[int] = []

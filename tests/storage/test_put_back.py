@@ -20,12 +20,8 @@ from tillit_server.storage.sql_connect import Database
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     """A PostgreSQL server of one's own."""
-    own = Postgres(*QUICK)
-    try:
-        own.start()
+    with Postgres(*QUICK) as own:
         yield own
-    finally:
-        own.close()
 
 
 def settle(store: Any, name: str, made: float) -> None:

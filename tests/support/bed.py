@@ -218,11 +218,8 @@ class Bed:
 
     def _start_postgres(self) -> Postgres:
         host = self.hosts["postgres"]
-        server = Postgres(address=host.address)
-        self._closing.callback(server.close)
         with host.inside():
-            server.start()
-        return server
+            return self._closing.enter_context(Postgres(address=host.address))
 
     def _start_redis(self, name: str) -> RedisServer:
         host = self.hosts[name]

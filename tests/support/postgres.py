@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import psycopg
 
@@ -58,7 +59,7 @@ def as_owner(url: str) -> str:
 class Postgres:
     """A server of its own on a socket of its own, and at `address` if there is one.
 
-    The server refuses root, so root lends it to `nobody`.
+    Started for a `with` block, or by hand. The server refuses root, so root lends it to `nobody`.
     """
 
     def __init__(self, *settings: str, address: str = "") -> None:
@@ -103,6 +104,17 @@ class Postgres:
             shutil.copytree(part, self.home / "wheel" / part.name)
         (self.home / "wheel").chmod(0o755)
         return self.home / "wheel" / programs.relative_to(WHEEL.parent)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def start(self) -> None:
         """Start, and wait until it answers."""

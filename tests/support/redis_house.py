@@ -83,21 +83,16 @@ def settings_for(path: Path, database: str, redis: str) -> Path:
 @contextmanager
 def house(home: Path) -> Iterator[House]:
     """Both hosts up, past the fence with which a house begins."""
-    postgres = Postgres(*QUICK)
-    try:
-        postgres.start()
-        with redis_server() as redis:
-            settings = settings_for(home / "tillit.toml", postgres.migrated_database(), redis.url)
-            options = ("--config", str(settings))
-            with Service(home / "first", arguments=options, patience=PATIENCE) as first:
-                more = (*options, "--issuer", first.issuer)
-                second = Service(home / "second", workers=1, arguments=more, patience=PATIENCE)
-                shutil.copytree(first.data / "keys", second.data / "keys")
-                with second:
-                    backstage = Backstage(first, settings)
-                    built = House(redis, settings, first, second, backstage)
-                    built.pass_the_fence()
-                    yield built
-                    backstage.close()
-    finally:
-        postgres.close()
+    with Postgres(*QUICK) as postgres, redis_server() as redis:
+        settings = settings_for(home / "tillit.toml", postgres.migrated_database(), redis.url)
+        options = ("--config", str(settings))
+        with Service(home / "first", arguments=options, patience=PATIENCE) as first:
+            more = (*options, "--issuer", first.issuer)
+            second = Service(home / "second", workers=1, arguments=more, patience=PATIENCE)
+            shutil.copytree(first.data / "keys", second.data / "keys")
+            with second:
+                backstage = Backstage(first, settings)
+                built = House(redis, settings, first, second, backstage)
+                built.pass_the_fence()
+                yield built
+                backstage.close()

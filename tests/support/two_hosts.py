@@ -93,9 +93,7 @@ def two_hosts(home: Path, store: str, *, workers: int = WORKERS) -> Iterator[Two
         redis = postgres = None
         lines = ["dev = true"]
         if store == SERVERS:
-            postgres = Postgres()
-            stack.callback(postgres.close)
-            postgres.start()
+            postgres = stack.enter_context(Postgres())
             redis = stack.enter_context(redis_server(appendonly="yes"))
             lines += [
                 f'storage_url = "{postgres.migrated_database()}"',
