@@ -1,5 +1,6 @@
 """Threat S6: somebody else holds the lock, or the turn."""
 
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -51,6 +52,42 @@ def test_s6_a_stranger_with_the_exclusive_lock(tmp_path: Path) -> None:
     assert time.monotonic() - begin < 1.0
     assert store.journal.heads()[0].seq == 1
     store.close()
+
+
+class LetGoLate:
+    """A connection whose second try begins in time and is made when all the time is over and the lock is free."""
+
+    def __init__(self, real: sqlite3.Connection, stranger: sqlite3.Connection, seconds: float) -> None:
+        self._real, self._stranger, self._tries = real, stranger, 0
+        self._over = time.monotonic() + seconds
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        """Run it, the second one late."""
+        self._tries += 1
+        if self._tries == 2:
+            self._stranger.rollback()
+            while time.monotonic() < self._over:
+                pass
+        return self._real.execute(statement)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_s6_a_lock_that_is_let_go_too_late_changes_nothing(tmp_path: Path) -> None:
+    """When the lock becomes free as the time runs out, nothing is done behind the back of who heard 503."""
+    path = tmp_path / "store.sqlite"
+    store, stranger = open_store(path, timeout=0.05), sqlite3.connect(path)
+    stranger.execute("BEGIN EXCLUSIVE")
+    store._connection = LetGoLate(store._connection, stranger, 0.1)
+    with pytest.raises(StorageUnavailable, match="locked"):
+        store.settle(PAYLOAD)
+
+    assert not store.seen("proof", "p")
+    assert store.journal.heads() == []
+    store.settle(PAYLOAD)
+    store.close()
+    stranger.close()
 
 
 def test_s6_a_neighbour_that_is_stuck_in_its_turn(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tillit_server.cli.doctor_servers import compare_clocks
 from tillit_server.settings_values import is_loopback
 from tillit_server.signing.doctor import Finding
 from tillit_server.storage.ports import StorageRefused
+from tillit_server.storage.redis_fence import POLICY
 from tillit_server.storage.redis_url import connections_to
 
 _OLDEST: Final = (6, 2)
@@ -42,10 +43,10 @@ def examine_redis(url: str) -> Iterator[Finding]:
         return
     yield _version_of_redis(info)
     yield _encryption_of_redis(url)
-    if info["maxmemory_policy"] == "noeviction":
-        yield Finding("ok", "redis memory", "noeviction: what is spent stays")
+    if info["maxmemory_policy"] == POLICY:
+        yield Finding("ok", "redis memory", f"{POLICY}: what is spent stays")
     else:
-        text = f"may evict what is spent ({info['maxmemory_policy']}): maxmemory-policy noeviction"
+        text = f"may evict what is spent ({info['maxmemory_policy']}): maxmemory-policy {POLICY}"
         yield Finding("BAD", "redis memory", text)
     yield _persistence(info, saves)
     yield _replicas(info, wanted)

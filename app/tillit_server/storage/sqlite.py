@@ -154,15 +154,18 @@ class SqliteStore:
             raise StorageUnavailable(self._broken)
         if self._moved:
             self._check_identity()
+        busy: sqlite3.Error | None = None  # held by a stranger: our own processes wait in line for their turn
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
-                # Not one of us: our own processes wait in line for their turn. No try begins too late.
-                late = time.monotonic() + RETRY > deadline
-                if not is_busy(error) or late or self._closing.wait(RETRY):
+                busy = error
+                if not is_busy(error) or time.monotonic() > deadline or self._closing.wait(RETRY):
                     raise
             else:
+                # Whoever waits has been told that it failed: let go in the very moment, it comes too late.
+                if busy is not None and time.monotonic() > deadline:
+                    raise busy
                 return
 
     def _check_identity(self) -> None:
