@@ -4,6 +4,7 @@ It is for operation, not the audit: nothing personal and no token is ever writte
 """
 
 import logging
+import os
 import re
 import sys
 import threading
@@ -16,6 +17,7 @@ from tillit_server.tracing import TRACE
 
 _CAP = 2000
 _MAX_INT = 2**53
+_STANDARD_ERROR = 2
 ROOT = "tillit"
 
 # What a terminal obeys, what some readers take for the end of a line, what turns the direction of a text.
@@ -80,13 +82,29 @@ class _NotAboutThreads(logging.Filter):
         return not record.getMessage().startswith("Configuration allows spawning up to")
 
 
+class StandardError(logging.Handler):
+    """Writes each line to standard error at once.
+
+    Without a stream of Python's: the lock of its buffer, unlike that of a handler, stays held for good in a
+    worker that is forked while another thread writes.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write all of the line."""
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+            while line:
+                line = line[os.write(_STANDARD_ERROR, line) :]
+        except Exception:  # noqa: BLE001 (as in the library's own handlers: no request fails for want of a log)
+            self.handleError(record)
+
+
 SERVER_LOGGING: dict[str, Any] = {
     "filters": {"quiet": {"()": _NotAboutThreads}},
     "formatters": {"lines": {"()": JsonLines}},
     "handlers": {
         "lines": {
-            "class": "logging.StreamHandler",
-            "stream": "ext://sys.stderr",
+            "()": StandardError,
             "formatter": "lines",
             "filters": ["quiet"],
         }
@@ -105,7 +123,7 @@ def set_up_logging(level: int = logging.INFO) -> None:
     Warnings of libraries and exceptions that nobody caught go the same way: a traceback would break the
     lines, and could hold what a request held.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StandardError()
     handler.setFormatter(JsonLines())
     service = logging.getLogger(ROOT)
     service.handlers[:] = [handler]

@@ -114,3 +114,35 @@ def test_x6_faults_outside_requests_are_lines_too():
     assert [entry["message"] for entry in entries].count("uncaught") == 3
     assert {entry.get("exception") for entry in entries} >= {"ValueError", "RuntimeError"}
     assert not [entry for entry in entries if "uncaught" in str(entry) and "canary" in str(entry)]
+
+
+FORKS = """
+import logging, os, signal, threading
+from tillit_server.logs import set_up_logging
+set_up_logging()
+def write_on():
+    while True:
+        logging.getLogger("tillit.serving").error("of another thread")
+for _ in range(2):
+    threading.Thread(target=write_on, daemon=True).start()
+failed = 0
+for _ in range(300):
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        logging.getLogger("tillit.serving").error("of a process just forked")
+        os._exit(0)
+    failed = failed or os.waitpid(child, 0)[1]
+    if failed:
+        break
+os._exit(bool(failed))
+"""
+
+
+def test_x2_x6_a_worker_forked_while_another_thread_writes_can_write_too():
+    """Two workers that die together are told of by two threads, while one of them is started anew."""
+    buffered = {name: value for name, value in clean_environment().items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], stderr=subprocess.DEVNULL, env=buffered, timeout=60, check=False
+    )
+    assert done.returncode == 0

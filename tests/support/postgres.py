@@ -5,6 +5,7 @@ import itertools
 import os
 import pwd
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -159,8 +160,7 @@ class Postgres:
             children = _children(process.pid)
         process.send_signal(how)
         for child in children:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
+            _kill(child)
         process.wait(STOP_SECONDS)
 
     def close(self) -> None:
@@ -231,6 +231,17 @@ def _root_is_alone() -> bool:
     """Whether this is a user namespace where root is the only user."""
     _, _, number = Path("/proc/self/uid_map").read_text(encoding="ascii").split()[:3]
     return number == "1"
+
+
+def _kill(pid: int) -> None:
+    """Kill a process that is nobody's child, and wait until it has let go of its memory."""
+    with suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+            assert select.select([descriptor], [], [], STOP_SECONDS)[0], "killed, and still there"
+        finally:
+            os.close(descriptor)
 
 
 def _children(pid: int) -> list[int]:
