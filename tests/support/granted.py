@@ -1,11 +1,12 @@
 """What a login has left behind: families and tokens, laid into the store of a running service without a browser."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from support.backstage import Backstage, SwiftEhr
+from support.backstage import Backstage, SwiftEhr, eventually
 from support.ehr import ASSERTION_TYPE, Answer
 from support.login import CALLBACK, practitioner
 from support.service import PHR, http
@@ -25,6 +26,7 @@ LEVEL_SCOPE = "helseid://scopes/identity/security_level"
 SCOPES = ("openid", "profile", "offline_access", PID_SCOPE, LEVEL_SCOPE, HPR_SCOPE, PHR)
 LIFETIME = 600
 INACTIVE = {"active": False}
+UNAVAILABLE = 503
 
 
 @dataclass(frozen=True)
@@ -202,11 +204,19 @@ def revoke(ehr: SwiftEhr, token: str, /, **fields: Any) -> Answer:
 
 
 def uses(granted: Granted, refresh: str, *access: str) -> set[str]:
-    """Everything that these tokens still open: nothing, when all is well."""
+    """Everything that these tokens still open: nothing, when all is well. Who is told 503 asks again."""
     ehr = granted.ehr
-    opened = {"introspection" for token in (refresh, *access) if introspect(ehr, token).json != INACTIVE}
-    opened |= {"userinfo" for token in access if granted.userinfo(token).status != 401}
-    form = ehr.form(ehr.assertion(), grant_type="refresh_token", refresh_token=refresh, scope=...)
-    if ehr.send(form, ehr.proof()).error != "invalid_grant":
+
+    def told(send: Callable[[], Answer]) -> Answer:
+        return eventually(lambda: (answer := send()).status != UNAVAILABLE and answer)
+
+    def renewed() -> Answer:
+        form = ehr.form(ehr.assertion(), grant_type="refresh_token", refresh_token=refresh, scope=...)
+        return ehr.send(form, ehr.proof())
+
+    tokens = (refresh, *access)
+    opened = {"introspection" for token in tokens if told(partial(introspect, ehr, token)).json != INACTIVE}
+    opened |= {"userinfo" for token in access if told(partial(granted.userinfo, token)).status != 401}
+    if told(renewed).error != "invalid_grant":
         opened.add("refresh")
     return opened

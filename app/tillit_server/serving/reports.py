@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -29,23 +30,24 @@ class Line:
         self.built = False
         self._asked = False
 
-    def connected(self) -> None:
-        """The worker runs and has its end: ours of it is let go, so that its death is an end of the pipe."""
-        self.theirs.close()
-
-    def ask(self) -> None:
-        """Ask, unless a question waits already: to one who stands still, questions must not pile up."""
+    def heard(self) -> bool:
+        """Take what has come unasked, or too late for who had asked; whether the worker is built."""
         try:
             while self._ours.poll():
-                # Either the news that it is built, or an answer that came too late for who had asked.
                 self._asked = False
                 self._ours.recv_bytes()
                 self.built = True
-            if self.built and not self._asked:
-                self._ours.send_bytes(_QUESTION)
-                self._asked = True
         except (OSError, EOFError):
             self._asked = False
+        return self.built
+
+    def ask(self) -> None:
+        """Ask, unless a question waits already: to one who stands still, questions must not pile up."""
+        if not self.heard() or self._asked:
+            return
+        with suppress(OSError):
+            self._ours.send_bytes(_QUESTION)
+            self._asked = True
 
     def answer(self) -> dict[str, Any] | None:
         """The answer that has come, or None."""

@@ -2,8 +2,9 @@
 
 Granian leaves when a worker dies twice within six seconds, can overlook one of two that die together, and on
 SIGHUP stops an old worker before the new one serves. Here a dead worker is replaced as long as the service
-runs (after a pause that grows when it cannot start), and a rolling restart waits for each new worker. The
-service gives up in one case: no worker is left, and the last ones refused to start.
+runs (after a pause that grows when it cannot start), one that never comes up is ended, and a rolling restart
+waits for each new worker. The service gives up in one case: no worker is left, and the last ones refused to
+start.
 """
 
 import logging
@@ -31,6 +32,7 @@ ASK_SECONDS = 0.5
 SOON_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 5.0
 READY_SECONDS = 15.0
+STUCK_SECONDS = 30.0
 SETTLE_SECONDS = 0.3
 STEP_SECONDS = 0.02
 FRESH_SECONDS = 0.2
@@ -88,6 +90,7 @@ class Supervisor(MPServer):
                 return
             if self.reload_signal:
                 self._reload(spawn_target, target_loader)
+            self._end_stuck()
             dead = [number for number, worker in enumerate(self._workers) if not worker.is_alive()]
             if len(dead) == self.workers and self._refused(dead):
                 _log.error("no worker can start, giving up")
@@ -120,6 +123,21 @@ class Supervisor(MPServer):
         worker: Any = super()._spawn_worker(idx, target, partial(callback_loader, line.theirs), *more)
         worker.line = line
         return worker
+
+    def _end_stuck(self) -> None:
+        """End whoever was started long ago and is not built: as one of the dead it will be replaced.
+
+        A fork may find a lock held that nobody will ever let go of.
+        """
+        now = time.monotonic()
+        for worker in self._workers:
+            if now - worker.birth < STUCK_SECONDS or worker.line.built or not worker.is_alive():
+                continue
+            with self._asking:
+                built = worker.line.heard()
+            if not built:
+                _log.error("worker does not come up, ending it", extra={"event": {"worker": worker.idx + 1}})
+                worker.inner.kill()
 
     def _told_to_stop(self) -> bool:
         return bool(self.interrupt_signal)
