@@ -15,6 +15,7 @@ from support.stores import (
     note,
     open_store,
 )
+from tillit_server.storage import sqlite_file
 from tillit_server.storage.ports import Claim, Settlement, StorageUnavailable
 
 PAYLOAD = Settlement(claims=(Claim("proof", "p", START + 60),), entries=(note("issued"),))
@@ -88,6 +89,38 @@ def test_s6_a_lock_that_is_let_go_too_late_changes_nothing(tmp_path: Path) -> No
     store.settle(PAYLOAD)
     store.close()
     stranger.close()
+
+
+class Hasty:
+    """A connection that is told `busy` at once, a few times, at the change to the log, as two that change it are."""
+
+    def __init__(self, real: sqlite3.Connection) -> None:
+        self._real, self.refusals = real, 3
+
+    def execute(self, statement: str) -> sqlite3.Cursor:
+        """Run it, or be told that it is busy."""
+        if "journal_mode" in statement and self.refusals:
+            self.refusals -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return self._real.execute(statement)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_s6_whoever_opens_waits_also_where_sqlite_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that is told `busy` without having waited tries again, and starts."""
+    real = sqlite_file.connect
+    monkeypatch.setattr(sqlite_file, "connect", lambda path, *, timeout: Hasty(real(path, timeout=timeout)))
+    connection: Any = sqlite_file.open_for_writing(tmp_path / "store.sqlite")
+
+    assert connection.refusals == 0
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
 
 
 def test_s6_a_neighbour_that_is_stuck_in_its_turn(tmp_path: Path) -> None:
